@@ -1,0 +1,288 @@
+"""SQLite: one writing thread per process, group commit of transactions, readers beside it.
+
+Transactions that wait together are committed together: each runs in its own savepoint of one
+BEGIN IMMEDIATE, so one fsync serves them all and a failing one takes no other with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from shared.db.database import Conflict, DatabaseUnavailable, Rows, Work
+from shared.db.migrations import migrations
+from shared.db.statement import Engine, Statement
+from shared.errors import ConfigurationError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_TIMEOUT = 20.0  # seconds to wait for another process's transaction
+GROUP_LIMIT = 128  # transactions committed together
+SCAN_THREADS = 2
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "lustre"})
+
+
+class SqliteDatabase:
+    """A database file; safe for any number of processes on one machine."""
+
+    engine = Engine.SQLITE
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reader = _open(path, readonly=True)
+        self._local = threading.local()
+        self._scanners: list[sqlite3.Connection] = []
+        self._pool = ThreadPoolExecutor(SCAN_THREADS, thread_name_prefix="sql-scan")
+        self._writer = _Writer(path)
+
+    @classmethod
+    async def open(cls, path: Path, *, migrate: bool) -> SqliteDatabase:
+        """Open the file, creating and migrating it if asked to."""
+        refuse_network_file_system(path)
+        if migrate:
+            await asyncio.to_thread(migrate_file, path)
+        elif not path.exists():
+            raise ConfigurationError(f"there is no database at {path}: run `packetboat up` or `packetboat migrate`")
+        return cls(path)
+
+    async def write(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._writer.submit(lambda: work(*args, **kwargs), durable=True)
+
+    async def write_relaxed(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._writer.submit(lambda: work(*args, **kwargs), durable=False)
+
+    async def read(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        return _snapshot(self._reader, work(*args, **kwargs))
+
+    async def scan(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: _snapshot(self._scanner(), work(*args, **kwargs)))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._writer.close)
+        self._pool.shutdown()
+        for connection in (self._reader, *self._scanners):
+            connection.close()
+
+    def _scanner(self) -> sqlite3.Connection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = _open(self.path, readonly=True)
+            self._scanners.append(self._local.connection)
+        connection: sqlite3.Connection = self._local.connection
+        return connection
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[[], Work[Any]]
+    durable: bool
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    result: Any = None
+    error: BaseException | None = None
+
+
+class _Writer:
+    """The thread that writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = _open(path, readonly=False)
+        self._durable = True
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="sql-write", daemon=True)
+        self._thread.start()
+
+    async def submit(self, work: Callable[[], Work[T]], *, durable: bool) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(work, durable, future, loop))
+        return await future
+
+    def close(self) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            group = [job]
+            closing = False
+            while len(group) < GROUP_LIMIT and not self._jobs.empty():
+                following = self._jobs.get()
+                if following is None:
+                    closing = True
+                    break
+                group.append(following)
+            self._commit_group(group)
+            if closing:
+                return
+
+    def _commit_group(self, group: list[_Job]) -> None:
+        try:
+            self._set_durable(any(job.durable for job in group))
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                self._run_job(job, alone=len(group) == 1)
+            self._connection.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - every waiter must learn of it
+            self._rollback()
+            failure = _translate(error)
+            for job in group:
+                job.error = job.error or failure
+        _resolve(group)
+
+    def _run_job(self, job: _Job, *, alone: bool) -> None:
+        if not alone:
+            self._connection.execute("SAVEPOINT job")
+        try:
+            job.result = _drive(self._connection, job.work())
+        except sqlite3.OperationalError:
+            raise  # the disk, the lock: the whole group's trouble
+        except BaseException as error:  # noqa: BLE001 - belongs to the waiter, not to this thread
+            job.error = _translate(error)
+            if alone:
+                raise
+            self._connection.execute("ROLLBACK TO job")
+        if not alone:
+            self._connection.execute("RELEASE job")
+
+    def _set_durable(self, durable: bool) -> None:
+        if durable != self._durable:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+
+    def _rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _resolve(group: list[_Job]) -> None:
+    """Hand the results over, with one wake-up per event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in group:
+        loops.setdefault(job.loop, []).append(job)
+    for loop, jobs in loops.items():
+        try:
+            loop.call_soon_threadsafe(_set_results, jobs)
+        except RuntimeError:  # the loop was closed: nobody waits any more
+            continue
+
+
+def _set_results(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)
+
+
+def _open(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA cache_size=-16384")
+    if readonly:
+        connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
+    try:
+        connection.execute("BEGIN")
+        try:
+            return _drive(connection, work)
+        finally:
+            connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise _translate(error) from error
+
+
+def _drive(connection: sqlite3.Connection, work: Work[T]) -> T:
+    try:
+        statement = next(work)
+        while True:
+            statement = work.send(_execute(connection, statement))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        work.close()
+
+
+def _execute(connection: sqlite3.Connection, statement: Statement) -> Rows:
+    if statement.many is not None:
+        if statement.many:
+            text, _ = statement.query.bind(Engine.SQLITE, statement.many[0])
+            connection.executemany(text, [statement.query.bind(Engine.SQLITE, row)[1] for row in statement.many])
+        return []
+    text, values = statement.query.bind(Engine.SQLITE, statement.values)
+    return connection.execute(text, values).fetchall()
+
+
+def _translate(error: BaseException) -> BaseException:
+    if isinstance(error, sqlite3.OperationalError):
+        return DatabaseUnavailable(f"SQLite: {error}")
+    if isinstance(error, sqlite3.IntegrityError):
+        return Conflict(str(error))
+    return error
+
+
+def migrate_file(path: Path) -> list[str]:
+    """Bring a database file's schema up to date; return the names of the steps taken."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = _open(path, readonly=False)
+    try:
+        connection.execute("CREATE TABLE IF NOT EXISTS schema_version (number INTEGER PRIMARY KEY, at INTEGER)")
+        taken = []
+        for migration in migrations(Engine.SQLITE):
+            connection.execute("BEGIN IMMEDIATE")
+            if not connection.execute("SELECT 1 FROM schema_version WHERE number=?", [migration.number]).fetchone():
+                for text in migration.statements:
+                    connection.execute(text)
+                connection.execute("INSERT INTO schema_version VALUES (?, ?)", [migration.number, time.time_ns() // 1000])
+                taken.append(migration.name)
+            connection.execute("COMMIT")
+        return taken
+    finally:
+        connection.close()
+
+
+def refuse_network_file_system(path: Path) -> None:
+    """SQLite's locks can't be trusted there: raise ConfigurationError."""
+    kind = file_system(path)
+    if kind in NETWORK_FILE_SYSTEMS or kind.startswith("fuse"):
+        raise ConfigurationError(f"{path} is on {kind}: SQLite needs a local disk; use PostgreSQL (database_url)")
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that holds (or will hold) a path, "" where unknown."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    target, best, kind = os.path.realpath(place), "", ""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    for line in mounts.splitlines():
+        _, mount, name, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        if (target == mount or target.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
+            best, kind = mount, name
+    return kind
