@@ -148,7 +148,7 @@ class _Writer:
             job.result = _drive(self._connection, job.work())
         except sqlite3.OperationalError:
             raise  # the disk, the lock: the whole group's trouble
-        except BaseException as error:  # noqa: BLE001 - belongs to the waiter, not to this thread
+        except BaseException as error:
             job.error = _translate(error)
             if alone:
                 raise

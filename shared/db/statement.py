@@ -20,7 +20,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -99,7 +99,7 @@ class Queries:
         return iter(self._queries.values())
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> Queries:
     """Return the queries of `shared/db/queries/<name>.sql`."""
     path = files("shared.db") / "queries" / f"{name}.sql"

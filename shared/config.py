@@ -1,0 +1,176 @@
+"""Settings that every service has: environment variables `PACKETBOAT_…`, or a TOML file.
+
+Only a service's `__main__` or `app` reads them; everything below is given values.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from shared.errors import ConfigurationError
+
+CONFIG_FILE = "packetboat.toml"  # in the data folder, or named by PACKETBOAT_CONFIG
+
+S = TypeVar("S", bound="CommonSettings")
+
+
+class CommonSettings(BaseSettings):
+    """What all services are told."""
+
+    model_config = SettingsConfigDict(env_prefix="PACKETBOAT_", extra="ignore", frozen=True)
+
+    data: Path = Field(Path("data"), description="The shared volume: journal, TLS files; SQLite's file too.")
+    database_url: str = Field(
+        "", description="`sqlite:///PATH` or `postgresql://USER@HOST/NAME`; empty: SQLite in the data folder."
+    )
+    redis_url: str = Field(
+        "", description="`redis://HOST:PORT/0` or `unix:///PATH`; empty: the socket of the embedded Valkey."
+    )
+    hostname: str = Field(
+        "", description="Our name in greetings, Received and bounces; empty: the host's own."
+    )
+    listen: list[str] = Field(
+        ["127.0.0.1"], description="Addresses that listeners bind, IPv4 and IPv6 (JSON list)."
+    )
+    port_base: int = Field(
+        0, ge=0, le=60000, description="Added to each standard port: 10000 makes 25 10025."
+    )
+    workers: int = Field(1, ge=1, le=256, description="Worker processes of the service.")
+    health_listen: str = Field(
+        "", description="`ADDR:PORT` of /healthz, /readyz and /metrics; empty: none. Not for the public."
+    )
+    grace_period: float = Field(
+        25.0, gt=0, description="Seconds that a draining service may take after SIGTERM."
+    )
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_format: str = Field("json", description="json, or text for people.")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the certificate chain; empty: tls/cert.pem in the data folder."
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file of its key; empty: tls/key.pem in the data folder."
+    )
+    tls_sni: Path | None = Field(
+        None,
+        description="Folder of NAME.crt and NAME.key for other names (SNI); empty: tls/sni in the data folder.",
+    )
+    allow_plaintext_auth: bool = Field(
+        False,
+        description="Allow passwords without TLS: for benchmarks and conformance tools, on loopback only.",
+    )
+    trusted_networks: list[str] = Field(
+        [], description="Networks (CIDR, JSON list) that may submit mail without logging in."
+    )
+    resolver: str = Field("", description="`ADDR:PORT` of the DNS resolver; empty: the system's.")
+    journal_segment_bytes: int = Field(
+        64 * 1024 * 1024, ge=64 * 1024, description="A journal segment is sealed when it is larger, octets."
+    )
+    journal_segment_age: float = Field(120.0, gt=0, description="… or when it is older, seconds.")
+    reserve_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="Below this much free space on the volume new mail gets 452, octets.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, the environment over the file."""
+        file = config_file()
+        sources = (init_settings, env_settings)
+        return (*sources, TomlConfigSettingsSource(settings_cls, file)) if file else sources
+
+    @field_validator("listen")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        for address in value:
+            ipaddress.ip_address(address)
+        return value
+
+    @field_validator("trusted_networks")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
+
+    @model_validator(mode="after")
+    def _plaintext_only_on_loopback(self) -> CommonSettings:
+        if self.allow_plaintext_auth and not all(ipaddress.ip_address(a).is_loopback for a in self.listen):
+            raise ValueError("allow_plaintext_auth needs every listen address to be loopback")
+        return self
+
+    @property
+    def journal(self) -> Path:
+        """The journal's folder."""
+        return self.data / "journal"
+
+    @property
+    def sql(self) -> str:
+        """The database URL with the default filled in."""
+        return self.database_url or f"sqlite:///{(self.data / 'packetboat.db').absolute()}"
+
+    @property
+    def redis(self) -> str:
+        """The Redis URL with the default filled in."""
+        return self.redis_url or f"unix://{(self.data / 'run' / 'redis.sock').absolute()}"
+
+    @property
+    def name(self) -> str:
+        """Our host name with the default filled in."""
+        return self.hostname or socket.getfqdn()
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate file with the default filled in."""
+        return self.tls_certificate or self.data / "tls" / "cert.pem"
+
+    @property
+    def key(self) -> Path:
+        """The key file with the default filled in."""
+        return self.tls_key or self.data / "tls" / "key.pem"
+
+    @property
+    def sni(self) -> Path:
+        """The SNI folder with the default filled in."""
+        return self.tls_sni or self.data / "tls" / "sni"
+
+
+def config_file() -> Path | None:
+    """Return the TOML file that PACKETBOAT_CONFIG names, or the data folder's, if there is one."""
+    named = os.environ.get("PACKETBOAT_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise ConfigurationError(f"PACKETBOAT_CONFIG names {named}, which is no file")
+        return Path(named)
+    path = Path(os.environ.get("PACKETBOAT_DATA", "data")) / CONFIG_FILE
+    return path if path.is_file() else None
+
+
+def load_settings(cls: type[S], **values: Any) -> S:
+    """Read a service's settings; ConfigurationError names the setting that is wrong."""
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        setting = f"PACKETBOAT_{where.upper()}" if where else "settings"
+        raise ConfigurationError(f"{setting}: {first['msg']}") from None

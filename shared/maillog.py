@@ -1,0 +1,98 @@
+"""The mail log: structured events, one method each, always with the entry id where there is one.
+
+Never a password, never a body.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+
+def configure(level: str = "info", style: str = "json") -> None:
+    """Send structured logs to standard error: JSON lines, or text for people."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.format_exc_info,
+    ]
+    if style == "json":
+        renderer: Any = structlog.processors.JSONRenderer(serializer=orjson.dumps)
+        factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        factory = structlog.PrintLoggerFactory(sys.stderr)
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=factory,
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+
+class MailLog:
+    """The events of a message's life, and of the service that tells them."""
+
+    def __init__(self, service: str) -> None:
+        self._log = structlog.get_logger().bind(service=service)
+
+    def accepted(
+        self, entry: str, *, sender: str, recipients: int, size: int, ip: str, account: str = ""
+    ) -> None:
+        """A message is durable and got its 250."""
+        self._log.info(
+            "accepted", entry=entry, sender=sender, recipients=recipients, size=size, ip=ip, account=account
+        )
+
+    def rejected(self, *, ip: str, sender: str, recipient: str, reply: str) -> None:
+        """A command or a message was refused with `reply`."""
+        self._log.info("rejected", ip=ip, sender=sender, recipient=recipient, reply=reply)
+
+    def delivered(self, entry: str, *, recipient: str, account: str, mailbox: str, uid: int) -> None:
+        """A message is in a mailbox."""
+        self._log.info(
+            "delivered", entry=entry, recipient=recipient, account=account, mailbox=mailbox, uid=uid
+        )
+
+    def relayed(self, entry: str, *, recipient: str, host: str, reply: str) -> None:
+        """Another server took over."""
+        self._log.info("relayed", entry=entry, recipient=recipient, host=host, reply=reply)
+
+    def redirected(self, entry: str, *, recipient: str, target: str, child: str) -> None:
+        """A recipient's mail goes on to another address as entry `child`."""
+        self._log.info("redirected", entry=entry, recipient=recipient, target=target, child=child)
+
+    def deferred(self, entry: str, *, recipient: str, reason: str, until: float) -> None:
+        """Another attempt is due at `until` (Unix seconds)."""
+        self._log.info("deferred", entry=entry, recipient=recipient, reason=reason, until=until)
+
+    def bounced(self, entry: str, *, recipient: str, reason: str, child: str) -> None:
+        """A recipient failed for good; the report is entry `child` ("" when none may be sent)."""
+        self._log.info("bounced", entry=entry, recipient=recipient, reason=reason, child=child)
+
+    def login(self, *, ip: str, account: str, protocol: str) -> None:
+        """Somebody logged in."""
+        self._log.info("login", ip=ip, account=account, protocol=protocol)
+
+    def login_failed(self, *, ip: str, account: str, protocol: str) -> None:
+        """A login failed."""
+        self._log.warning("login_failed", ip=ip, account=account, protocol=protocol)
+
+    def trouble(self, what: str, **details: Any) -> None:
+        """Something that the operator should know of."""
+        self._log.error("trouble", what=what, **details)
+
+    def info(self, event: str, **details: Any) -> None:
+        """An event of the service itself: started, draining, stopped."""
+        self._log.info(event, **details)
+
+    def debug(self, event: str, **details: Any) -> None:
+        """Details for a developer."""
+        self._log.debug(event, **details)
