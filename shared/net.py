@@ -1,0 +1,328 @@
+"""Listeners, TLS and connection limits that the services which accept connections have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from shared.errors import ConfigurationError
+
+BACKLOG = 1024  # connections that the kernel keeps for each listener until they are accepted
+TLS_RECHECK = 1.0  # seconds between two looks at a certificate's files
+MAX_SNI_LABELS = 10  # labels of a client's server name that are tried against our domains
+IPV6_PREFIX = 64  # bits: what one IPv6 customer has is counted as one address
+
+ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and a port to listen on; port 0 asks the system for a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return ipaddress.ip_address(self.host).is_loopback
+
+
+def parse_listen(addresses: Iterable[str], port: int) -> tuple[Endpoint, ...]:
+    """Return an endpoint for each IPv4 or IPv6 address, brackets allowed; ConfigurationError names a bad one."""
+    endpoints = [Endpoint(_parse_host(address), port) for address in addresses]
+    if not endpoints:
+        raise ConfigurationError("listen: name at least one address")
+    return tuple(dict.fromkeys(endpoints))
+
+
+class Listener:
+    """Bound sockets that give each connection to a protocol from the factory; every worker binds its own."""
+
+    def __init__(self, servers: Sequence[asyncio.Server]) -> None:
+        self._servers = servers
+
+    @classmethod
+    async def open(
+        cls,
+        endpoints: Iterable[Endpoint],
+        factory: ProtocolFactory,
+        *,
+        tls: TlsContexts | None = None,
+        backlog: int = BACKLOG,
+    ) -> Listener:
+        """Bind with SO_REUSEPORT and accept; `tls` makes it implicit TLS. ConfigurationError if it can't."""
+        loop = asyncio.get_running_loop()
+        context = tls.server if tls is not None else None
+        servers: list[asyncio.Server] = []
+        try:
+            for endpoint in endpoints:
+                bound = bind(endpoint)
+                servers.append(await loop.create_server(factory, sock=bound, backlog=backlog, ssl=context))
+        except BaseException:
+            for server in servers:
+                server.close()
+            raise
+        return cls(servers)
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where it listens really: port 0 replaced by the port that the system gave."""
+        names = [bound.getsockname() for server in self._servers for bound in server.sockets]
+        return [Endpoint(name[0], name[1]) for name in names]
+
+    def close(self) -> None:
+        """Accept no more; connections that are open stay open."""
+        for server in self._servers:
+            server.close()
+
+
+def bind(endpoint: Endpoint) -> socket.socket:
+    """Return a bound socket with SO_REUSEPORT, not listening yet; ConfigurationError says why it can't be."""
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    try:
+        bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError as error:
+        raise ConfigurationError(f"can't listen on {endpoint}: {error.strerror}") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has its own listener
+        bound.bind((endpoint.host, endpoint.port))
+    except OSError as error:
+        bound.close()
+        raise ConfigurationError(f"can't listen on {endpoint}: {error.strerror}") from None
+    return bound
+
+
+class TlsContexts:
+    """Certificates by server name; a changed file is used from the next handshake on, open sessions stay.
+
+    `server` is the context for listeners and STARTTLS: it picks the certificate at each handshake.
+    A file that changes into something unusable is reported once and the last good certificate kept.
+    """
+
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        sni: Path | None = None,
+        *,
+        report: Callable[[str], None] = lambda problem: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Load everything; ConfigurationError with one line for what is missing, unreadable or mismatched."""
+        self._clock = clock
+        self._report = report
+        self._problems: dict[str, str] = {}
+        self._default = _Pair(certificate, key, report, clock)
+        self._folder = sni
+        self._folder_checked = clock()
+        self._domains = {name: self._pair(name) for name in _names(sni)} if sni is not None else {}
+        self.server = _server_context()
+        self.server.sni_callback = self._choose
+
+    def context_for(self, name: str | None) -> ssl.SSLContext:
+        """Return the context for a server name: that domain's, a parent domain's, or the default one."""
+        self._rescan()
+        labels = name.lower().rstrip(".").split(".") if name and self._domains else []
+        for start in range(min(len(labels), MAX_SNI_LABELS)):
+            pair = self._domains.get(".".join(labels[start:]))
+            if pair is not None:
+                return pair.context()
+        return self._default.context()
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        connection.context = self.context_for(name)
+
+    def _rescan(self) -> None:
+        """Follow domains that came to the folder or left it."""
+        now = self._clock()
+        if self._folder is None or now - self._folder_checked < TLS_RECHECK:
+            return
+        self._folder_checked = now
+        try:
+            names = _names(self._folder)
+        except ConfigurationError as error:
+            self._tell("", str(error))
+            return
+        self._domains = {name: pair for name, pair in self._domains.items() if name in names}
+        self._problems = {name: text for name, text in self._problems.items() if name in names}
+        for name in names - self._domains.keys():
+            self._add(name)
+
+    def _add(self, name: str) -> None:
+        try:
+            self._domains[name] = self._pair(name)
+        except ConfigurationError as error:  # its key may be on its way: tried again at the next look
+            self._tell(name, str(error))
+
+    def _tell(self, name: str, problem: str) -> None:
+        if self._problems.get(name) != problem:
+            self._problems[name] = problem
+            self._report(problem)
+
+    def _pair(self, name: str) -> _Pair:
+        assert self._folder is not None
+        return _Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key", self._report, self._clock)
+
+
+class ConnectionGate:
+    """Counts open connections in all and per address, IPv6 by /64; every acquire that says yes needs a release."""
+
+    def __init__(self, total: int, per_ip: int) -> None:
+        self.total = total
+        self.per_ip = per_ip
+        self.open = 0
+        self._by_network: dict[str, int] = {}
+
+    def acquire(self, ip: str) -> bool:
+        """Count a connection in; False, and nothing counted, if that would be one too many."""
+        network = network_of(ip)
+        count = self._by_network.get(network, 0)
+        if self.open >= self.total or count >= self.per_ip:
+            return False
+        self.open += 1
+        self._by_network[network] = count + 1
+        return True
+
+    def release(self, ip: str) -> None:
+        """Count a connection out."""
+        network = network_of(ip)
+        count = self._by_network[network]
+        self.open -= 1
+        if count == 1:
+            del self._by_network[network]
+        else:
+            self._by_network[network] = count - 1
+
+
+@lru_cache(maxsize=4096)
+def network_of(ip: str) -> str:
+    """Return what an address is counted under: an IPv4 address itself, an IPv6 one's /64."""
+    if ":" not in ip:
+        return ip
+    address = ipaddress.IPv6Address(ip.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
+
+
+def peer_ip(transport: asyncio.BaseTransport) -> str:
+    """Return the client's address as text, "" when it has gone already."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
+
+
+def describe_tls(transport: asyncio.BaseTransport) -> str:
+    """Return a connection's TLS version and cipher as `TLSv1.3 TLS_AES_256_GCM_SHA384`, "" without TLS."""
+    cipher = transport.get_extra_info("cipher")
+    return f"{cipher[1]} {cipher[0]}" if cipher else ""
+
+
+class _Pair:
+    """One certificate with its key, loaded again when a file changes."""
+
+    def __init__(self, certificate: Path, key: Path, report: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._report = report
+        self._clock = clock
+        self._problem = ""
+        self._checked = clock()
+        self._stamp = self._read_stamp()
+        self._context = load_context(certificate, key)
+
+    def context(self) -> ssl.SSLContext:
+        now = self._clock()
+        if now - self._checked >= TLS_RECHECK:
+            self._checked = now
+            self._reload()
+        return self._context
+
+    def _reload(self) -> None:
+        """Take changed files, but only as a working pair: the key may be written after the certificate."""
+        try:
+            stamp = self._read_stamp()
+            if stamp == self._stamp:
+                return
+            self._context = load_context(self._certificate, self._key)
+        except ConfigurationError as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                self._report(self._problem)
+            return
+        self._stamp, self._problem = stamp, ""
+
+    def _read_stamp(self) -> tuple[tuple[int, int, int], ...]:
+        return tuple(_file_stamp(path) for path in (self._certificate, self._key))
+
+
+def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return a server context for a PEM certificate chain and its key; ConfigurationError with one line."""
+    context = _server_context()
+    for path in (certificate, key):
+        _check_readable(path)
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigurationError(f"TLS: {key} is not the key of {certificate}") from None
+        raise ConfigurationError(f"TLS: {certificate} and {key} are not a PEM certificate and key") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"TLS: can't use {certificate} with {key}: {error}") from None
+    return context
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted; decrypt it first")  # OpenSSL would ask at the terminal
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"TLS: can't read {path}: {error.strerror}") from None
+
+
+def _file_stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise ConfigurationError(f"TLS: can't read {path}: {error.strerror}") from None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {path.stem for path in folder.iterdir() if path.suffix == ".crt"}
+    except OSError as error:
+        raise ConfigurationError(f"TLS: can't read {folder}: {error.strerror}") from None
+
+
+def _parse_host(text: str) -> str:
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return str(ipaddress.ip_address(bare))
+    except ValueError:
+        raise ConfigurationError(f"listen: {text!r} is not an IPv4 or IPv6 address") from None
