@@ -1,0 +1,226 @@
+"""The journal's reading end: messages by reference, whole segments in order."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.journal.descriptors import Descriptors, OpenFile
+from shared.journal.errors import RecordUnavailable
+from shared.journal.record import (
+    HEADER_LENGTH,
+    BadRecord,
+    Header,
+    RecordKind,
+    check_body,
+    large_name,
+    parse_envelope,
+    parse_header,
+)
+from shared.journal.reference import Reference, large_path, nonce_of, open_path, sealed_path
+from shared.journal.scan import Corruption, ScannedRecord, TornTail, scan
+from shared.message.envelope import Envelope
+
+__all__ = ["Corruption", "Reader", "RecordUnavailable", "ScannedRecord", "TornTail"]
+
+COALESCE_GAP = 64 * 1024  # bytes between two records that are cheaper read than skipped
+COALESCE_SIZE = 4 * 1024 * 1024  # bytes of one coalesced read
+
+
+class Reader:
+    """Reads records; synchronous and thread-safe, so it belongs into threads of an asyncio process.
+
+    Sealed segments and large files stay open in a bounded cache; an `.open` segment is opened, read and
+    closed each time, since another host may write it. Every failure is RecordUnavailable (451 4.3.0).
+    """
+
+    def __init__(self, root: Path, *, descriptors: Descriptors | None = None) -> None:
+        self._root = root
+        self._descriptors = descriptors or Descriptors()
+
+    def close(self) -> None:
+        """Close the cached files."""
+        self._descriptors.close()
+
+    def expire(self) -> None:
+        """Close cached files that were opened long ago, so that removed ones free their space."""
+        self._descriptors.expire()
+
+    def read(self, ref: Reference) -> bytes:
+        """Return the whole message, CRCs verified."""
+        return self._verified(ref)[2]
+
+    def record(self, ref: Reference) -> tuple[Envelope, bytes]:
+        """Return the envelope and the whole message, CRCs verified."""
+        header, record, message = self._verified(ref)
+        try:
+            return parse_envelope(header, record), message
+        except BadRecord as error:
+            raise _unavailable(ref, str(error)) from error
+
+    def envelope(self, ref: Reference) -> Envelope:
+        """Return the envelope without reading the message; header and envelope are verified."""
+        data = self._segment_bytes(ref, ref.offset, ref.body - ref.offset)
+        try:
+            return parse_envelope(_header(ref, data), data)
+        except BadRecord as error:
+            raise _unavailable(ref, str(error)) from error
+
+    def pread(self, ref: Reference, start: int, length: int) -> bytes:
+        """Return up to `length` bytes of the message from `start` on, fewer only at its end.
+
+        What doesn't read the whole isn't verified by a CRC.
+        """
+        start, end = max(start, 0), min(start + length, ref.size)
+        pieces: list[bytes] = []
+        if start < min(end, ref.inline):
+            inline_end = min(end, ref.inline)
+            pieces.append(self._segment_bytes(ref, ref.body + start, inline_end - start))
+        if end > max(start, ref.inline):
+            begin = max(start - ref.inline, 0)
+            pieces.append(self._large_bytes(ref, begin, end - ref.inline - begin))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_many(self, refs: Sequence[Reference]) -> list[bytes | RecordUnavailable]:
+        """Return the messages in the order of `refs`, neighbours read at once, each verified or its failure.
+
+        All of them are in memory at once: the caller bounds the batch.
+        """
+        results: dict[int, bytes | RecordUnavailable] = {}
+        for batch in _coalesced(refs):
+            for index, message in self._batch(batch):
+                results[index] = message
+        return [results[index] for index in range(len(refs))]
+
+    def scan(self, segment: str, length: int | None = None) -> Iterator[ScannedRecord | Corruption | TornTail]:
+        """Yield a segment's records and damage, up to `length` bytes or the file's end.
+
+        RecordUnavailable when the file is missing or fails.
+        """
+        try:
+            with self._segment(segment) as file:
+                size = os.fstat(file.descriptor).st_size
+                yield from scan(segment, file.descriptor, size if length is None else min(size, length))
+        except OSError as error:
+            raise RecordUnavailable(f"segment {segment}: {error.strerror}") from error
+
+    def _verified(self, ref: Reference) -> tuple[Header, bytes, bytes]:
+        record = self._segment_bytes(ref, ref.offset, ref.length)
+        return self._checked(ref, record)
+
+    def _checked(self, ref: Reference, record: bytes) -> tuple[Header, bytes, bytes]:
+        try:
+            header = _header(ref, record)
+            check_body(header, record)
+            if large_name(header, record) != ref.large:
+                raise BadRecord("large file's name")
+        except BadRecord as error:
+            raise _unavailable(ref, str(error)) from error
+        message = record[header.body : header.body + header.inline_length]
+        if ref.large:
+            message += self._whole_large(ref, header)
+        return header, record, message
+
+    def _whole_large(self, ref: Reference, header: Header) -> bytes:
+        data = self._large_bytes(ref, 0, header.large_size)
+        if zlib.crc32(data) != header.large_crc:
+            raise _unavailable(ref, "CRC of the large file")
+        return data
+
+    def _batch(self, batch: list[tuple[int, Reference]]) -> Iterator[tuple[int, bytes | RecordUnavailable]]:
+        start = batch[0][1].offset
+        end = max(ref.offset + ref.length for _, ref in batch)
+        try:
+            data = self._segment_bytes(batch[0][1], start, end - start) if len(batch) > 1 else b""
+        except RecordUnavailable:
+            data = b""  # one by one, so that each gets its own failure or its bytes
+        for index, ref in batch:
+            begin = ref.offset - start
+            try:
+                record = data[begin : begin + ref.length] if data else None
+                yield index, self.read(ref) if record is None else self._checked(ref, record)[2]
+            except RecordUnavailable as failure:
+                yield index, failure
+
+    def _segment_bytes(self, ref: Reference, offset: int, length: int) -> bytes:
+        for attempt in range(2):
+            try:
+                with self._segment(ref.segment) as file:
+                    data = os.pread(file.descriptor, length, offset)
+                break
+            except OSError as error:
+                self._descriptors.forget(sealed_path(self._root, ref.segment))
+                if attempt or error.errno != errno.ESTALE:
+                    raise _unavailable(ref, error.strerror or "unreadable") from error
+        if len(data) != length:
+            raise _unavailable(ref, f"{len(data)} of {length} bytes at {offset}")
+        return data
+
+    def _large_bytes(self, ref: Reference, offset: int, length: int) -> bytes:
+        path = large_path(self._root, ref.large)
+        for attempt in range(2):
+            try:
+                data = os.pread(self._descriptors.open(path).descriptor, length, offset)
+                break
+            except OSError as error:
+                self._descriptors.forget(path)
+                if attempt or error.errno != errno.ESTALE:
+                    raise _unavailable(ref, f"large file: {error.strerror}") from error
+        if len(data) != length:
+            raise _unavailable(ref, f"large file: {len(data)} of {length} bytes at {offset}")
+        return data
+
+    @contextmanager
+    def _segment(self, segment: str) -> Iterator[OpenFile]:
+        """Have the segment's file open: the sealed one, or the one being written, for this read only."""
+        sealed = sealed_path(self._root, segment)
+        try:
+            file = self._descriptors.open(sealed)
+        except FileNotFoundError:
+            try:
+                file = OpenFile(open_path(self._root, segment), 0.0)
+            except FileNotFoundError:
+                file = self._descriptors.open(sealed)  # sealed between the two looks, or gone
+        yield file
+
+
+def _header(ref: Reference, data: bytes) -> Header:
+    header = parse_header(data[:HEADER_LENGTH], nonce_of(ref.segment))
+    agrees = (header.length, header.body, header.inline_length, header.inline_length + header.large_size)
+    if header.kind is not RecordKind.ENTRY or agrees != (
+        ref.length,
+        ref.body - ref.offset,
+        ref.inline,
+        ref.size,
+    ):
+        raise BadRecord("not the record that the reference names")
+    return header
+
+
+def _coalesced(refs: Sequence[Reference]) -> Iterator[list[tuple[int, Reference]]]:
+    """Yield runs of records of one segment that are worth one read."""
+    run: list[tuple[int, Reference]] = []
+    for index, ref in sorted(enumerate(refs), key=lambda item: (item[1].segment, item[1].offset)):
+        if run and not _belongs(run, ref):
+            yield run
+            run = []
+        run.append((index, ref))
+    if run:
+        yield run
+
+
+def _belongs(run: list[tuple[int, Reference]], ref: Reference) -> bool:
+    first, last = run[0][1], run[-1][1]
+    return (
+        ref.segment == first.segment
+        and ref.offset - (last.offset + last.length) <= COALESCE_GAP
+        and ref.offset + ref.length - first.offset <= COALESCE_SIZE
+    )
+
+
+def _unavailable(ref: Reference, reason: str) -> RecordUnavailable:
+    return RecordUnavailable(f"record {ref.segment}:{ref.offset}: {reason}")
