@@ -1,0 +1,377 @@
+"""SEARCH keys as values, and their evaluation on one message (RFC 3501 §6.4.4).
+
+A parsed key still speaks of sequence numbers and keyword names. `bind` turns it into one
+that speaks of UIDs and flag bits only; `evaluate` takes bound keys. `split` separates what
+the index answers from what needs the message's text, so that text is read for few messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum, IntEnum
+from typing import Protocol
+
+from shared.imap.flags import Keywords
+from shared.imap.sequence import Range, SequenceSet, contains, intersect, normalise
+from shared.imap.view import View
+
+
+class DateTest(Enum):
+    """How a message's date is compared with the key's."""
+
+    BEFORE = "before"
+    ON = "on"
+    SINCE = "since"
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Messages by sequence number (before `bind`)."""
+
+    numbers: SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class Uids:
+    """Messages by UID (before `bind`)."""
+
+    numbers: SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class InUids:
+    """Messages whose UID is in sorted, disjoint ranges (after `bind`)."""
+
+    ranges: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Messages that have all flag bits of `mask`, or none of them."""
+
+    mask: int
+    present: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """Messages with or without a keyword (before `bind`)."""
+
+    name: bytes
+    present: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    r"""Messages that are \Recent in this session."""
+
+
+@dataclass(frozen=True, slots=True)
+class InternalDate:
+    """Compares the day of INTERNALDATE, whatever its time and zone."""
+
+    test: DateTest
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class SentDate:
+    """Compares the day of the Date header, whatever its time and zone."""
+
+    test: DateTest
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Larger:
+    """RFC822.SIZE above `size` octets."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Smaller:
+    """RFC822.SIZE below `size` octets."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header field of this name (lower case) holds `text` (folded); empty text: the field exists."""
+
+    name: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body holds `text` (folded)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Header or body hold `text` (folded)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Messages that don't match."""
+
+    key: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Messages that match one or both."""
+
+    left: SearchKey
+    right: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Messages that match all keys."""
+
+    keys: tuple[SearchKey, ...]
+
+
+SearchKey = (
+    All
+    | Nothing
+    | Sequences
+    | Uids
+    | InUids
+    | Flags
+    | Keyword
+    | Recent
+    | InternalDate
+    | SentDate
+    | Larger
+    | Smaller
+    | Header
+    | Body
+    | Text
+    | Not
+    | Or
+    | And
+)
+
+
+class SearchableMessage(Protocol):
+    """What `evaluate` reads; header and body texts are loaded when asked for, decoded and `fold`ed."""
+
+    @property
+    def uid(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def recent(self) -> bool: ...
+    @property
+    def internal_date(self) -> datetime: ...
+    @property
+    def size(self) -> int: ...
+
+    def sent_date(self) -> date | None:
+        """The day in the Date header, in the header's own zone; None without a usable one."""
+        ...
+
+    def header(self, name: bytes) -> Sequence[str]:
+        """The values of all fields of a lower-case name."""
+        ...
+
+    def header_text(self) -> str:
+        """The whole header."""
+        ...
+
+    def body_text(self) -> str:
+        """The whole body, text parts decoded."""
+        ...
+
+
+class Need(IntEnum):
+    """What has to be read to answer a key; each includes those before it."""
+
+    INDEX = 0
+    HEADER = 1
+    BODY = 2
+
+
+def fold(text: str) -> str:
+    """Return text as it is compared: without case."""
+    return text.casefold()
+
+
+def need(key: SearchKey) -> Need:
+    """Say what has to be read to answer a key."""
+    match key:
+        case Header() | SentDate():
+            return Need.HEADER
+        case Body() | Text():
+            return Need.BODY
+        case Not(inner):
+            return need(inner)
+        case Or(left, right):
+            return max(need(left), need(right))
+        case And(keys):
+            return max(map(need, keys), default=Need.INDEX)
+        case _:
+            return Need.INDEX
+
+
+def needs_headers(key: SearchKey) -> bool:
+    """Say whether the key can't be answered from the index row."""
+    return need(key) >= Need.HEADER
+
+
+def needs_body(key: SearchKey) -> bool:
+    """Say whether the key needs the body's text."""
+    return need(key) is Need.BODY
+
+
+def bind(key: SearchKey, view: View, keywords: Keywords) -> SearchKey:
+    """Resolve sequence numbers, `*` and keywords in a session's mailbox.
+
+    Of keys that are joined, those that cost least come first. Raises BadSequence when a
+    sequence number has no message.
+    """
+    match key:
+        case Sequences(numbers):
+            return InUids(view.uids_of_sequences(numbers))
+        case Uids(numbers):
+            return InUids(numbers.resolve(view.largest_uid))
+        case Keyword(name, present):
+            bit = keywords.bit(name)
+            if bit is None:
+                return Nothing() if present else All()
+            return Flags(bit, present)
+        case Not(inner):
+            return Not(bind(inner, view, keywords))
+        case Or(left, right):
+            return Or(*sorted((bind(left, view, keywords), bind(right, view, keywords)), key=need))
+        case And(keys):
+            return And(tuple(sorted((bind(inner, view, keywords) for inner in keys), key=need)))
+        case _:
+            return key
+
+
+def split(key: SearchKey) -> tuple[SearchKey, SearchKey | None]:
+    """Return (what the index answers, what then has to be asked of the text or None); both must match."""
+    if need(key) is Need.INDEX:
+        return key, None
+    if not isinstance(key, And):
+        return All(), key
+    index = tuple(inner for inner in key.keys if need(inner) is Need.INDEX)
+    text = tuple(inner for inner in key.keys if need(inner) is not Need.INDEX)
+    return And(index), And(text)
+
+
+def uid_bounds(key: SearchKey) -> tuple[Range, ...] | None:
+    """Return UID ranges outside which no message matches a bound key, or None when there are none."""
+    match key:
+        case InUids(ranges):
+            return ranges
+        case Nothing():
+            return ()
+        case Or(left, right):
+            bounds = uid_bounds(left), uid_bounds(right)
+            return None if bounds[0] is None or bounds[1] is None else normalise(bounds[0] + bounds[1])
+        case And(keys):
+            return _common(filter(None, (_Bound.of(inner) for inner in keys)))
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    ranges: tuple[Range, ...]
+
+    @classmethod
+    def of(cls, key: SearchKey) -> _Bound | None:
+        ranges = uid_bounds(key)
+        return None if ranges is None else cls(ranges)
+
+
+def _common(bounds: Iterable[_Bound]) -> tuple[Range, ...] | None:
+    common: tuple[Range, ...] | None = None
+    for bound in bounds:
+        common = bound.ranges if common is None else intersect(common, bound.ranges)
+    return common
+
+
+def evaluate(key: SearchKey, message: SearchableMessage) -> bool:
+    """Say whether a message matches a bound key."""
+    match key:
+        case And(keys):
+            return all(evaluate(inner, message) for inner in keys)
+        case Flags(mask, True):
+            return message.flags & mask == mask
+        case Flags(mask, False):
+            return not message.flags & mask
+        case InUids(ranges):
+            return contains(ranges, message.uid)
+        case Not(inner):
+            return not evaluate(inner, message)
+        case Or(left, right):
+            return evaluate(left, message) or evaluate(right, message)
+        case All():
+            return True
+        case Nothing():
+            return False
+        case _:
+            return _evaluate_row(key, message)
+
+
+def _evaluate_row(key: SearchKey, message: SearchableMessage) -> bool:
+    match key:
+        case Recent():
+            return message.recent
+        case InternalDate(test, day):
+            return _compare(test, message.internal_date.date(), day)
+        case Larger(size):
+            return message.size > size
+        case Smaller(size):
+            return message.size < size
+        case _:
+            return _evaluate_text(key, message)
+
+
+def _evaluate_text(key: SearchKey, message: SearchableMessage) -> bool:
+    match key:
+        case SentDate(test, day):
+            sent = message.sent_date()
+            return sent is not None and _compare(test, sent, day)
+        case Header(name, text):
+            return any(text in value for value in message.header(name))
+        case Body(text):
+            return text in message.body_text()
+        case Text(text):
+            return text in message.header_text() or text in message.body_text()
+        case _:
+            raise TypeError("the key was not bound")
+
+
+def _compare(test: DateTest, day: date, wanted: date) -> bool:
+    match test:
+        case DateTest.BEFORE:
+            return day < wanted
+        case DateTest.ON:
+            return day == wanted
+        case DateTest.SINCE:
+            return day >= wanted
