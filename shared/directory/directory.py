@@ -1,0 +1,244 @@
+"""The directory: where an address leads, and who may log in.
+
+Alias rows win over an account of the same address, as in Postfix; an alias that names itself
+among its targets keeps a copy. Answers for RCPT are cached for a few seconds in the process;
+a login always reads the stored hash, so a changed password counts at once on every replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from shared.address import Address, AddressError, parse_address
+from shared.db import Database, Rows, Work, load
+from shared.directory import passwords
+from shared.directory.model import Account, Domain, Expansion, Verdict
+
+MAX_DEPTH = 10  # aliases of aliases
+MAX_TARGETS = 1000  # of one address, all told
+CACHE_SECONDS = 5.0
+CACHE_SIZE = 20_000
+LOGIN_CACHE_SECONDS = 600.0
+LOGIN_CACHE_SIZE = 10_000
+HASHING_THREADS = 4  # 19 MiB each
+
+sql = load("directory")
+V = TypeVar("V")
+
+
+class Directory:
+    """Look-ups over SQL; one per process."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._verdicts: _Cache[Verdict] = _Cache(CACHE_SIZE, CACHE_SECONDS, clock)
+        self._logins: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_CACHE_SECONDS, clock)
+        self._secret = os.urandom(32)
+        self._hashing = asyncio.Semaphore(HASHING_THREADS)
+
+    async def verify(self, address: Address) -> Verdict:
+        """Say what a RCPT of this address deserves; DatabaseUnavailable when SQL can't say."""
+        key = address.key
+        cached = self._verdicts.get(key)
+        if cached is not None:
+            return cached
+        verdict = await self._database.read(_verify, address)
+        self._verdicts.put(key, verdict)
+        return verdict
+
+    async def is_local_domain(self, domain: str) -> bool:
+        """Whether mail for a domain stays here."""
+        probe = Address("postmaster", domain)
+        return await self.verify(probe) is not Verdict.NOT_LOCAL
+
+    async def expand(self, address: Address) -> Expansion:
+        """Follow aliases, forwards, domain aliases and the catch-all to the end."""
+        return await self._database.read(_expand, address)
+
+    async def account(self, address: str) -> Account | None:
+        """Return the account of exactly this address, whatever its case."""
+        return await self._database.read(_account, address.lower())
+
+    async def account_by_id(self, account_id: int) -> Account | None:
+        """Return an account by its id."""
+        return await self._database.read(_account_by_id, account_id)
+
+    async def may_send_as(self, account: Account, address: Address) -> bool:
+        """Whoever receives an address's mail owns it and may send as it."""
+        if address.key == account.address or address.without_tag().key == account.address:
+            return True
+        expansion = await self.expand(address)
+        return any(owner.id == account.id for owner in expansion.accounts)
+
+    async def authenticate(self, login: str, password: str) -> Account | None:
+        """Check a password against the account's credentials; None if it is wrong or may not log in."""
+        rows = await self._database.read(_credentials, login.lower())
+        for row in rows:
+            if await self._matches(row["hash"], password):
+                await self._upgrade(row["id"], row["hash"], password)
+                account = Account.from_row(row, "account_id")
+                return account if account.enabled else None
+        if not rows:
+            await self._hash(passwords.verify_password, passwords.decoy(), password)
+        return None
+
+    async def _matches(self, stored: str, password: str) -> bool:
+        text = f"{stored}\0{password}".encode("utf-8", "surrogatepass")
+        key = hashlib.blake2b(text, key=self._secret, digest_size=32).hexdigest()
+        if self._logins.get(key):
+            return True
+        matches = await self._hash(passwords.verify_password, stored, password)
+        if matches:
+            self._logins.put(key, True)
+        return matches
+
+    async def _upgrade(self, credential: int, stored: str, password: str) -> None:
+        if passwords.needs_upgrade(stored):
+            fresh = await self._hash(passwords.hash_password, password)
+            await self._database.write(_upgrade, credential, stored, fresh)
+
+    async def _hash(self, function: Callable[..., V], *args: str) -> V:
+        async with self._hashing:
+            return await asyncio.to_thread(function, *args)
+
+
+def _verify(address: Address) -> Work[Verdict]:
+    domain = yield from find_domain(address.domain)
+    if domain is None:
+        return Verdict.NOT_LOCAL
+    expansion = yield from _expand(address)
+    if expansion.forwards or any(a.enabled and not a.is_full for a in expansion.accounts):
+        return Verdict.LOCAL
+    if not expansion.accounts:
+        return Verdict.UNKNOWN
+    return Verdict.OVER_QUOTA if any(a.enabled for a in expansion.accounts) else Verdict.DISABLED
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What an expansion has found so far."""
+
+    accounts: dict[int, Account] = field(default_factory=dict)
+    forwards: dict[str, Address] = field(default_factory=dict)
+    unknown: dict[str, Address] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    cut: bool = False
+
+    @property
+    def full(self) -> bool:
+        return len(self.accounts) + len(self.forwards) >= MAX_TARGETS
+
+
+def _expand(address: Address) -> Work[Expansion]:
+    walk = _Walk()
+    yield from _follow(walk, address, 0)
+    return Expansion(
+        tuple(walk.accounts.values()), tuple(walk.forwards.values()), tuple(walk.unknown.values()), walk.cut
+    )
+
+
+def _follow(walk: _Walk, address: Address, depth: int) -> Work[None]:
+    if depth > MAX_DEPTH or walk.full:
+        walk.cut = True
+        return
+    domain = yield from find_domain(address.domain)
+    if domain is None:
+        walk.forwards[address.key] = address
+        return
+    if domain.alias_of:
+        yield from _follow(walk, Address(address.local, domain.alias_of), depth + 1)
+        return
+    for candidate in dict.fromkeys((address.key, address.without_tag().key)):
+        found = yield from _follow_exact(walk, candidate, depth)
+        if found:
+            return
+    target = yield from _fallback(domain, address)
+    if target and target not in walk.seen:
+        walk.seen.add(target)
+        yield from _follow(walk, parse_address(target), depth + 1)
+    elif not target:
+        walk.unknown[address.key] = address
+
+
+def _follow_exact(walk: _Walk, key: str, depth: int) -> Work[bool]:
+    """Follow an alias or account of exactly this address; return whether there is one."""
+    targets = yield sql.alias_targets(address=key)
+    looped = key in walk.seen
+    if targets and not looped:
+        walk.seen.add(key)
+        for row in targets:
+            yield from _follow(walk, parse_address(row["target"]), depth + 1)
+        return True
+    rows = yield sql.account_by_address(address=key)
+    if rows:
+        walk.accounts[rows[0]["id"]] = Account.from_row(rows[0])
+    elif looped:
+        walk.cut = True
+    return bool(rows) or looped
+
+
+def _fallback(domain: Domain, address: Address) -> Work[str]:
+    """Return where an unknown local part goes: postmaster's mail (RFC 5321 §4.5.1) or the catch-all."""
+    if address.local.lower() == "postmaster":
+        if domain.postmaster:
+            return domain.postmaster
+        rows = yield sql.first_account(domain_id=domain.id)
+        if rows:
+            return str(rows[0]["address"])
+    return domain.catchall
+
+
+def find_domain(name: str) -> Work[Domain | None]:
+    """Return our domain of this name (lower case A-labels)."""
+    rows = yield sql.domain_by_name(name=name)
+    return Domain.from_row(rows[0]) if rows else None
+
+
+def _account(address: str) -> Work[Account | None]:
+    rows = yield sql.account_by_address(address=address)
+    return Account.from_row(rows[0]) if rows else None
+
+
+def _account_by_id(account_id: int) -> Work[Account | None]:
+    rows = yield sql.account_by_id(id=account_id)
+    return Account.from_row(rows[0]) if rows else None
+
+
+def _credentials(login: str) -> Work[Rows]:
+    try:
+        key = parse_address(login).key
+    except AddressError:
+        return []
+    rows = yield sql.credentials(address=key)
+    return rows
+
+
+def _upgrade(credential: int, old: str, fresh: str) -> Work[None]:
+    yield sql.upgrade_credential(id=credential, old=old, hash=fresh)
+
+
+class _Cache(Generic[V]):
+    """A bounded cache whose entries live for a fixed time."""
+
+    def __init__(self, size: int, seconds: float, clock: Callable[[], float]) -> None:
+        self._size, self._seconds, self._clock = size, seconds, clock
+        self._entries: OrderedDict[str, tuple[float, V]] = OrderedDict()
+
+    def get(self, key: str) -> V | None:
+        entry = self._entries.get(key)
+        if entry is None or entry[0] < self._clock():
+            return None
+        return entry[1]
+
+    def put(self, key: str, value: V) -> None:
+        self._entries[key] = (self._clock() + self._seconds, value)
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)

@@ -1,0 +1,66 @@
+"""Password hashes: argon2id for ours; bcrypt, SHA512-CRYPT and argon2 of other servers are verified."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from shared.errors import ConfigurationError
+
+MAX_PASSWORD = 1024  # octets; longer ones are refused before they are hashed
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's argon2id setting
+
+# {SCHEME} prefixes that Dovecot writes before the crypt string
+_PREFIX = re.compile(r"^\{(?:ARGON2I|ARGON2ID|BLF-CRYPT|SHA512-CRYPT|CRYPT)\}", re.IGNORECASE)
+
+
+def hash_password(password: str) -> str:
+    """Return an argon2id hash; takes some 40 ms and 19 MiB."""
+    if not password or len(password.encode()) > MAX_PASSWORD:
+        raise ConfigurationError(f"a password has 1 to {MAX_PASSWORD} octets")
+    return _HASHER.hash(password)
+
+
+def verify_password(stored: str, password: str) -> bool:
+    """Compare in constant time; blocks, so call it in a thread."""
+    if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD:
+        return False
+    if stored.startswith("$argon2"):
+        try:
+            return _HASHER.verify(stored, password)
+        except (VerificationError, InvalidHashError, UnicodeError):
+            return False
+    return _verify_foreign(stored, password)
+
+
+def needs_upgrade(stored: str) -> bool:
+    """Whether the next successful login should store our own hash."""
+    return not stored.startswith("$argon2id$") or _HASHER.check_needs_rehash(stored)
+
+
+def import_hash(text: str) -> str:
+    """Return another server's hash without its {SCHEME}; ConfigurationError if it is of no known kind."""
+    stored = _PREFIX.sub("", text.strip())
+    if re.match(r"\$argon2(id|i|d)\$|\$2[abxy]\$\d\d\$|\$6\$", stored):
+        return stored
+    raise ConfigurationError("unknown password hash: use bcrypt ($2b$…), SHA512-CRYPT ($6$…) or argon2 ($argon2id$…)")
+
+
+@lru_cache(maxsize=1)
+def decoy() -> str:
+    """A hash that nothing matches, verified for unknown users so that they take as long."""
+    return _HASHER.hash("\0decoy")
+
+
+def _verify_foreign(stored: str, password: str) -> bool:
+    # imported when needed: most installations have no foreign hash, and it costs memory
+    from passlib.hash import bcrypt, sha512_crypt
+
+    scheme = sha512_crypt if stored.startswith("$6$") else bcrypt
+    try:
+        return bool(scheme.verify(password, stored))
+    except (ValueError, TypeError):
+        return False
