@@ -1,0 +1,1 @@
+"""Servers, clients and drivers that the tests run against Packetboat from outside."""
