@@ -1,0 +1,86 @@
+"""The text of a message for people and for SEARCH: transfer encodings and charsets undone."""
+
+from __future__ import annotations
+
+from binascii import a2b_qp
+from typing import TYPE_CHECKING
+
+from shared.message.charset import decode_text
+from shared.message.header import MAX_HEADER_BYTES, decode_base64, decode_words, iterate_fields, unfold
+from shared.message.octets import cut
+from shared.message.structure import parse_structure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.message.octets import Octets
+    from shared.message.structure import Part
+
+MAX_TEXT_BYTES = 16 * 1024 * 1024
+"""Octets of one text part that are searched."""
+MAX_RAW_SEARCH_BYTES = 1024 * 1024
+"""Larger messages are mostly attachments: parsing pays."""
+
+# What a message without any of these says, it says in plain octets.
+_ENCODED = (b"base64", b"quoted-printable", b"=?", b"utf-16", b"utf-7", b"utf-32", b"\x1b")
+
+
+def contains_text(data: Octets, needle: str, *, headers: bool = True) -> bool:
+    """Whether a message has this text, case ignored: SEARCH TEXT, or SEARCH BODY with headers=False."""
+    needle = needle.lower()
+    found = _contains_plainly(data, needle) if headers else None
+    if found is not None:
+        return found
+    return any(needle in text.lower() for text in searchable_text(data, headers=headers))
+
+
+def searchable_text(data: Octets, *, headers: bool = True) -> Iterator[str]:
+    """The decoded headers (unless headers=False) and decoded text parts of a message, piece by piece.
+
+    The headers of its parts and of messages within count as body (RFC 3501 §6.4.4).
+    """
+    root = parse_structure(data)
+    for part in root.walk():
+        if headers or part is not root:
+            yield header_text(cut(data, part.header_start, min(part.header_end, part.header_start + _LIMIT)))
+        if part.media.type == b"text":
+            yield part_text(data, part)
+
+
+_LIMIT = MAX_HEADER_BYTES
+
+
+def header_text(header: bytes) -> str:
+    """Every field of a header as `name: value` on a line of its own, decoded."""
+    return "".join(
+        f"{field.name.decode('latin_1')}: {decode_words(unfold(field.value))}\n" for field in iterate_fields(header)
+    )
+
+
+def part_text(data: Octets, part: Part, limit: int = MAX_TEXT_BYTES) -> str:
+    """The text of a leaf, from at most `limit` octets of its body."""
+    raw = cut(data, part.body_start, min(part.body_end, part.body_start + limit))
+    return decode_text(decode_body(raw, part.encoding), part.charset)
+
+
+def decode_body(raw: bytes, encoding: bytes) -> bytes:
+    """A body without its Content-Transfer-Encoding (lower case); as it is when the encoding is unknown."""
+    match encoding:
+        case b"base64":
+            return decode_base64(raw)
+        case b"quoted-printable":
+            return a2b_qp(raw)
+        case _:
+            return raw
+
+
+def _contains_plainly(data: Octets, needle: str) -> bool | None:
+    """The answer from the octets as they stand, or None when these don't tell."""
+    if not isinstance(data, bytes) or len(data) > MAX_RAW_SEARCH_BYTES or not needle.isascii():
+        return None
+    lowered = data.lower()
+    if any(mark in lowered for mark in _ENCODED):
+        return None
+    if needle.encode() in lowered:
+        return True
+    return None if any(character.isspace() for character in needle) else False
