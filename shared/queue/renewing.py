@@ -41,7 +41,9 @@ class RenewingLeases:
     ) -> None:
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait([self._task])
+            if not self._task.cancelled() and (failure := self._task.exception()):
+                log.error("renewing leases failed", exc_info=failure)
 
     def add(self, leases: Iterable[Lease]) -> None:
         """Renew further leases, read a moment ago."""
@@ -69,7 +71,7 @@ class RenewingLeases:
             await asyncio.sleep(self._seconds / RENEWALS)
             try:
                 await self._renew(list(self._until))
-            except RedisError as error:
+            except (RedisError, OSError) as error:
                 log.warning("leases not renewed", error=str(error), leases=len(self._until))
 
     async def _renew(self, leases: Sequence[Lease]) -> None:

@@ -11,7 +11,7 @@
 --   p:<sid>:queue  zset  item -> ms it was assigned at
 --   p:<sid>:slots  zset  token -> ms at which the lease ends
 --   p:<sid>:meta   hash  name, limit, paused (ms until), stopped
---   p:<token>:held hash  item -> generation:ms it was assigned at
+--   p:<sid>:held:<token>  hash  item -> generation:ms it was assigned at
 local p = KEYS[1]
 local parts = KEYS[2]
 local WAKE_LIMIT = 64
@@ -25,7 +25,7 @@ end
 local function queue_of(sid) return p .. sid .. ':queue' end
 local function slots_of(sid) return p .. sid .. ':slots' end
 local function meta_of(sid) return p .. sid .. ':meta' end
-local function held_by(token) return p .. token .. ':held' end
+local function held_by(sid, token) return p .. sid .. ':held:' .. token end
 
 -- generation, sid and reference of an item, or nil
 local function read_item(item)
@@ -73,7 +73,7 @@ end
 
 -- End a lease; what it held goes back to its old place. `uncount` takes back the count of the attempt.
 local function give_back(sid, token, uncount)
-  local held = redis.call('HGETALL', held_by(token))
+  local held = redis.call('HGETALL', held_by(sid, token))
   for i = 1, #held, 2 do
     local item = held[i]
     local generation, score = string.match(held[i + 1], '^(%d+):(%d+)$')
@@ -84,7 +84,7 @@ local function give_back(sid, token, uncount)
       end
     end
   end
-  redis.call('DEL', held_by(token))
+  redis.call('DEL', held_by(sid, token))
   redis.call('ZREM', slots_of(sid), token)
   redis.call('ZREM', p .. 'leases', sid .. ':' .. token)
   mark_ready(sid)

@@ -3,10 +3,10 @@
 local sid, token = ARGV[1], ARGV[2]
 for i = 3, #ARGV do
   local item = ARGV[i]
-  local value = redis.call('HGET', held_by(token), item)
+  local value = redis.call('HGET', held_by(sid, token), item)
   if value then
     local generation, score = string.match(value, '^(%d+):(%d+)$')
-    redis.call('HDEL', held_by(token), item)
+    redis.call('HDEL', held_by(sid, token), item)
     if read_item(item) == generation then
       redis.call('ZADD', queue_of(sid), score, item)
       redis.call('HINCRBY', p .. 'tries', item, -1)

@@ -14,7 +14,7 @@ for i = 1, #popped, 2 do
   local item = popped[i]
   local generation, _, reference = read_item(item)
   if generation then
-    redis.call('HSET', held_by(token), item, generation .. ':' .. whole(tonumber(popped[i + 1])))
+    redis.call('HSET', held_by(sid, token), item, generation .. ':' .. whole(tonumber(popped[i + 1])))
     local tries = redis.call('HINCRBY', p .. 'tries', item, 1)
     result[#result + 1] = {item, generation, reference, tries}
   end
