@@ -1,0 +1,91 @@
+"""The server's side of SASL mechanisms as state machines over decoded octets (RFC 4422 §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from shared.sasl.credentials import BadCredentials, Credentials, credentials
+
+
+class Reason(Enum):
+    """Why an exchange ended without credentials."""
+
+    UNKNOWN_MECHANISM = "Unknown mechanism"
+    MALFORMED = "Malformed response"
+    TOO_LONG = "Response too long"
+    CANCELLED = "Authentication cancelled"
+    WRONG_AUTHZID = "Acting for somebody else is not supported"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Send this to the client, decoded octets; its response comes next."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The exchange is over."""
+
+    reason: Reason
+
+
+Step = Challenge | Credentials | Refused
+
+
+class Mechanism(Protocol):
+    """One exchange; `initial` is None when the client gave no initial response."""
+
+    def start(self, initial: bytes | None) -> Step: ...
+
+    def respond(self, response: bytes) -> Step: ...
+
+
+class Plain:
+    """PLAIN: `[authzid] NUL authcid NUL passwd` (RFC 4616)."""
+
+    def start(self, initial: bytes | None) -> Step:
+        return Challenge(b"") if initial is None else self.respond(initial)
+
+    def respond(self, response: bytes) -> Step:
+        parts = response.split(b"\0")
+        if len(parts) != 3:
+            return Refused(Reason.MALFORMED)
+        authzid, identity, password = parts
+        if authzid and authzid != identity:
+            return Refused(Reason.WRONG_AUTHZID)
+        return _checked(identity, password)
+
+
+class Login:
+    """LOGIN: the name, then the password, each asked for (draft-murchison-sasl-login)."""
+
+    def __init__(self) -> None:
+        self._identity: bytes | None = None
+
+    def start(self, initial: bytes | None) -> Step:
+        return Challenge(b"Username:") if initial is None else self.respond(initial)
+
+    def respond(self, response: bytes) -> Step:
+        if self._identity is None:
+            self._identity = response
+            return Challenge(b"Password:")
+        return _checked(self._identity, response)
+
+
+MECHANISMS: dict[bytes, Callable[[], Mechanism]] = {
+    b"PLAIN": Plain,
+    b"LOGIN": Login,
+}
+"""The mechanisms by name, best first, in the order in which they are offered."""
+
+
+def _checked(identity: bytes, password: bytes) -> Step:
+    try:
+        return credentials(identity, password)
+    except BadCredentials:
+        return Refused(Reason.MALFORMED)
