@@ -1,4 +1,5 @@
 -- Lease a slot of the site that has been ready longest; returns {sid, name} or nil.
+-- A paused site lies further back in the list: see mark_ready and site_pause.
 -- KEYS p parts   ARGV token lease_ms spread_ms
 local CANDIDATES = 64  -- looked at in one call; each that can't be taken leaves the list
 local EXPIRE_LIMIT = 64
@@ -11,12 +12,9 @@ for _ = 1, CANDIDATES do
   end
   local limit = tonumber(redis.call('HGET', meta_of(sid), 'limit') or '1')
   local used = redis.call('ZCARD', slots_of(sid))
-  local paused = paused_until(sid)
   if stopped(sid) or redis.call('EXISTS', queue_of(sid)) == 0 or used >= limit then
     redis.call('ZREM', p .. 'ready', sid)
     forget_if_idle(sid)
-  elseif paused > now then
-    redis.call('ZADD', p .. 'ready', whole(paused), sid)
   else
     local ends = whole(now + tonumber(ARGV[2]))
     redis.call('ZADD', slots_of(sid), ends, token)
