@@ -14,7 +14,7 @@ MISSING_MAILBOX = b"MISSING_MAILBOX"
 
 # Most of the world's addresses: [name or "name"] <local@host> or local@host, then a comma or the end.
 _PLAIN = re.compile(
-    rb"[ \t]*+(?:(?:\"([^\"\\]*+)\"[ \t]*+|([^\"(),:;<>@\[\]\\\s](?:[^\"(),:;<>@\[\]\\\s]++|[ \t]++(?!<))*+)?[ \t]*+)"
+    rb"[ \t]*+(?:(?:\"([^\"\\]*+)\"[ \t]*+|([^\"(),:;<>@\[\]\\]*+))"
     rb"<([^\s\"(),:;<>@\[\]\\]++)@([^\s\"(),:;<>@\[\]\\]++)>"
     rb"|([^\s\"(),:;<>@\[\]\\]++)@([^\s\"(),:;<>@\[\]\\]++))[ \t]*+(?:,|\Z)"
 )
@@ -62,7 +62,7 @@ def parse_addresses(value: bytes) -> list[HeaderAddress]:
             return (found + _Parser().parse(value, at))[:MAX_ADDRESSES]
         quoted, phrase, local, host, bare_local, bare_host = match.groups()
         if local is not None:
-            name = phrase if quoted is None else quoted
+            name = phrase.rstrip() if quoted is None else quoted
             found.append(HeaderAddress(name or None, None, local, host))
         else:
             found.append(HeaderAddress(None, None, bare_local, bare_host))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from encodings.aliases import aliases
+from functools import lru_cache
 
 _NOT_TEXT = {"base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"}
 _UNSAFE = {"idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"}
@@ -71,7 +72,12 @@ def _without_surrogates(text: str) -> str:
 
 def codec_for(charset: str) -> str | None:
     """Python's name of a charset's codec, or None when it is unknown or isn't for text."""
-    name = _SEPARATORS.sub("_", charset[:MAX_CHARSET_NAME].lower()).strip("_")
+    return _codec_for(charset[:MAX_CHARSET_NAME])
+
+
+@lru_cache(maxsize=512)
+def _codec_for(charset: str) -> str | None:
+    name = _SEPARATORS.sub("_", charset.lower()).strip("_")
     codec = _NAMED_OTHERWISE.get(name) or aliases.get(name) or aliases.get(name.replace("_", "")) or name
     codec = _REALLY.get(codec, codec)
     return codec if codec in _CODECS else None

@@ -73,5 +73,5 @@ def _text(data: Octets, part: Part, limit: int) -> str:
     raw = cut(data, part.body_start, min(part.body_end, part.body_start + limit))
     decoded = decode_body(raw, part.encoding)
     if len(raw) < part.octets:
-        decoded = _LAST_CHARACTER.sub(b"", decoded)  # it may be cut in the middle
+        decoded = decoded[:-4] + _LAST_CHARACTER.sub(b"", decoded[-4:])  # it may be cut in the middle
     return decode_text(decoded, part.charset)

@@ -37,6 +37,7 @@ MAX_ALL_HEADERS_BYTES = 8 * 1024 * 1024
 MAX_BOUNDARY_BYTES = 1000
 """RFC 2046 §5.1.1 says 70."""
 
+_ENCODINGS = (b"7bit", b"8bit", b"base64", b"quoted-printable", b"binary")
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*+(?:\r?\n|\Z)")
 
 
@@ -78,8 +79,8 @@ class Part:
     @property
     def encoding(self) -> bytes:
         """Content-Transfer-Encoding in lower case, 7bit when there is none (RFC 2045 §6.1)."""
-        value = self.headers.get(b"content-transfer-encoding")
-        return ((parse_token(value) if value else None) or b"7bit").lower()
+        value = (self.headers.get(b"content-transfer-encoding") or b"7bit").lower()
+        return value if value in _ENCODINGS else parse_token(value) or b"7bit"
 
     @property
     def disposition(self) -> Disposition | None:
