@@ -5,9 +5,11 @@ Only a service's `__main__` or `app` reads them; everything below is given value
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from pydantic_settings import (
 
 from shared.errors import ConfigurationError
 
+MAX_SOCKET_PATH = 107  # octets, sun_path less its NUL
 CONFIG_FILE = "packetboat.toml"  # in the data folder, or named by PACKETBOAT_CONFIG
 
 S = TypeVar("S", bound="CommonSettings")
@@ -131,7 +134,7 @@ class CommonSettings(BaseSettings):
     @property
     def redis(self) -> str:
         """The Redis URL with the default filled in."""
-        return self.redis_url or f"unix://{(self.data / 'run' / 'redis.sock').absolute()}"
+        return self.redis_url or f"unix://{embedded_socket(self.data)}"
 
     @property
     def name(self) -> str:
@@ -152,6 +155,15 @@ class CommonSettings(BaseSettings):
     def sni(self) -> Path:
         """The SNI folder with the default filled in."""
         return self.tls_sni or self.data / "tls" / "sni"
+
+
+def embedded_socket(data: Path) -> Path:
+    """Return where the embedded Valkey of a data folder listens; a socket's path has 107 octets at most."""
+    path = (data / "run" / "redis.sock").absolute()
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"packetboat-{os.getuid()}-{digest}" / "redis.sock"
 
 
 def config_file() -> Path | None:

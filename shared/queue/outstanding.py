@@ -9,7 +9,8 @@ from pathlib import Path
 
 from shared.db import Database, Rows, Work, load
 from shared.errors import TemporaryFailure
-from shared.journal import Reader, Reference
+from shared.journal.reader import Reader
+from shared.journal.reference import Reference
 from shared.journal.scan import ScannedRecord
 from shared.journal.segments import Segment, SegmentKind, list_segments
 from shared.message.envelope import Envelope, Recipient

@@ -1,0 +1,40 @@
+# `make up` runs the whole stack; `make test` passes the tests. Both do their own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: up test test-faults lint fuzz bench lock clean
+
+up: $(VENV)/.installed
+	@$(BIN)/packetboat up $(ARGS)
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.run $(ARGS)
+
+test-faults: $(VENV)/.installed-dev
+	@PACKETBOAT_LONG=1 $(BIN)/pytest -m fault tests/faults $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+# Pins every dependency with hashes and without index URLs; run it with the oldest Python we support.
+lock:
+	@sh deploy/lock.sh
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@sh deploy/install.sh $(PYTHON) $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock pyproject.toml
+	@sh deploy/install.sh $(PYTHON) $(VENV) requirements-dev.lock
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,177 @@
+"""`packetboat up`: the whole stack on one machine, with an embedded Valkey and SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.certificate import ensure_certificate
+from services.cli.context import DEFAULT_DATA, DataOption, settings_for
+from services.cli.services import SERVICES
+from services.cli.supervisor import Process, Supervisor
+from services.cli.valkey import valkey_process
+from shared.config import CommonSettings
+from shared.db import Database, Work, connect, load
+from shared.directory import admin
+from shared.directory.passwords import hash_password
+from shared.errors import ConfigurationError
+
+DEMO_DOMAIN = "packetboat.test"
+DEMO_ACCOUNTS = ("alice", "bob")
+DEMO_FILE = "demo-accounts.txt"
+STANDARD_PORTS = {  # service → listener → port
+    "mta": {"SMTP (MX)": 25, "submission (STARTTLS)": 587, "submission (TLS)": 465},
+    "access": {"IMAP (STARTTLS)": 143, "IMAP (TLS)": 993, "POP3 (STARTTLS)": 110, "POP3 (TLS)": 995},
+}
+HEALTH_PORTS = {"mta": 8081, "relay": 8082, "mda": 8083, "access": 8084}
+
+sql = load("directory")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("up")(up)
+
+
+def up(
+    data: DataOption = DEFAULT_DATA,
+    port_base: Annotated[int, typer.Option(help="Added to each standard port: 10000 makes 25 10025.")] = 10000,
+    listen: Annotated[
+        list[str] | None, typer.Option(help="Address to listen on, IPv4 or IPv6; may be repeated.")
+    ] = None,
+    resolver: Annotated[str, typer.Option(help="ADDR:PORT of the DNS resolver; the system's by default.")] = "",
+    relay_port: Annotated[int, typer.Option(help="Port that mail for other servers is sent to.")] = 25,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes of each service.")] = 1,
+    allow_plaintext_auth: Annotated[
+        bool, typer.Option("--allow-plaintext-auth", help="Passwords without TLS, on loopback only (for tools).")
+    ] = False,
+) -> None:
+    """Start mta, relay, mda and access with an embedded Valkey and SQLite; Ctrl-C drains and stops."""
+    environment = {
+        "PACKETBOAT_DATA": str(data.absolute()),
+        "PACKETBOAT_PORT_BASE": str(port_base),
+        "PACKETBOAT_RESOLVER": resolver,
+        "PACKETBOAT_RELAY_PORT": str(relay_port),
+        "PACKETBOAT_WORKERS": str(workers),
+        "PACKETBOAT_ALLOW_PLAINTEXT_AUTH": "true" if allow_plaintext_auth else "false",
+        "PACKETBOAT_HOSTNAME": os.environ.get("PACKETBOAT_HOSTNAME", f"mail.{DEMO_DOMAIN}"),
+    }
+    if listen:
+        environment["PACKETBOAT_LISTEN"] = "[" + ",".join(f'"{address}"' for address in listen) + "]"
+    os.environ.update(environment)
+    settings = settings_for(data)
+    with _sole_owner(data):
+        raise typer.Exit(asyncio.run(_run(settings)))
+
+
+async def _run(settings: CommonSettings) -> int:
+    console = Console(highlight=False)
+    names = [settings.name, "localhost", DEMO_DOMAIN]
+    if ensure_certificate(settings.certificate, settings.key, names, settings.listen):
+        console.print(f"made a self-signed certificate: {settings.certificate}")
+    await _prepare_database(settings, console)
+    services = _chosen_services()
+    processes = [] if settings.redis_url else [valkey_process(settings.data)]
+    processes += [_service_process(service, settings) for service in services]
+    supervisor = Supervisor(settings.data, processes, settings.grace_period + 10)
+    return await supervisor.run(lambda: _print_table(console, settings, services))
+
+
+def _chosen_services() -> list[str]:
+    """Return the services to start: all, or those that PACKETBOAT_UP_SERVICES names (for benchmarks)."""
+    named = os.environ.get("PACKETBOAT_UP_SERVICES", "")
+    chosen = [name.strip() for name in named.split(",") if name.strip()] or list(SERVICES)
+    unknown = [name for name in chosen if name not in SERVICES]
+    if unknown:
+        raise ConfigurationError(f"PACKETBOAT_UP_SERVICES: there is no service {unknown[0]}; use {', '.join(SERVICES)}")
+    return chosen
+
+
+def _service_process(service: str, settings: CommonSettings) -> Process:
+    port = HEALTH_PORTS[service] + settings.port_base
+    address = settings.listen[0]
+    health = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return Process.service(service, {"PACKETBOAT_HEALTH_LISTEN": health, "PYTHONUNBUFFERED": "1"}, (address, port))
+
+
+async def _prepare_database(settings: CommonSettings, console: Console) -> None:
+    database = await connect(settings.sql, migrate=True)
+    try:
+        if not await database.read(admin.list_domains):
+            await _create_demo(database, settings.data, console)
+    finally:
+        await database.close()
+
+
+async def _create_demo(database: Database, data: Path, console: Console) -> None:
+    accounts = {f"{name}@{DEMO_DOMAIN}": secrets.token_urlsafe(12) for name in DEMO_ACCOUNTS}
+    _write_demo_file(data / DEMO_FILE, accounts)
+    hashes = {address: hash_password(password) for address, password in accounts.items()}
+    await database.write(_demo_rows, hashes, time.time_ns() // 1000)
+    console.print(f"created {DEMO_DOMAIN} with {len(accounts)} accounts: passwords in {data / DEMO_FILE}")
+
+
+def _demo_rows(hashes: dict[str, str], now: int) -> Work[None]:
+    yield from admin.add_domain(DEMO_DOMAIN, now)
+    for address, password_hash in hashes.items():
+        yield from admin.add_account(address, password_hash, now)
+
+
+def _write_demo_file(path: Path, accounts: dict[str, str]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(f"{address} {password}\n" for address, password in accounts.items())
+
+
+def demo_accounts(data: Path) -> dict[str, str]:
+    """Return the demo accounts' passwords; an empty dict where there are none."""
+    path = data / DEMO_FILE
+    if not path.exists():
+        return {}
+    return dict(line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines() if " " in line)
+
+
+def _print_table(console: Console, settings: CommonSettings, services: list[str]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("service")
+    table.add_column("listens on")
+    for service in services:
+        for listener, port in STANDARD_PORTS.get(service, {}).items():
+            where = "  ".join(_place(address, port + settings.port_base) for address in settings.listen)
+            table.add_row(f"{service}: {listener}", where)
+    console.print(table)
+    for address, password in demo_accounts(settings.data).items():
+        console.print(f"account {address}  password {password}")
+    console.print(f"logs in {settings.data / 'log'}; Ctrl-C stops")
+    print("ready", flush=True)
+
+
+def _place(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+class _sole_owner:
+    """Hold the data folder itself locked, so that two stacks can't run on one (no lock file is left)."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def __enter__(self) -> None:
+        self._data.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(self._data, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"a stack is running on {self._data} already: stop it first") from None
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
