@@ -40,7 +40,7 @@ class Reader:
 
     def __init__(self, root: Path, *, descriptors: Descriptors | None = None) -> None:
         self._root = root
-        self._descriptors = descriptors or Descriptors()
+        self._descriptors = Descriptors() if descriptors is None else descriptors
 
     def close(self) -> None:
         """Close the cached files."""

@@ -12,7 +12,8 @@ from shared.ids import ALPHABET
 # "<yyyy-mm-dd>/<writer>-<nonce as 26 characters>-<n>"; the nonce is the one in every record's header
 _SEGMENT = re.compile(r"\d{4}-\d\d-\d\d/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}-([0-7][0-9A-HJKMNP-TV-Z]{25})-\d{1,9}\Z")
 _LARGE = re.compile(r"[0-9A-Za-z][0-9A-Za-z\-]{2,63}\Z")
-_NUMBERS = 5
+_FIELDS = 7
+_MAX_DIGITS = 18  # below 2**63
 
 OPEN_SUFFIX = ".open"
 SEALED_SUFFIX = ".seg"
@@ -39,8 +40,9 @@ class Reference:
     @classmethod
     def decode(cls, text: str) -> Reference:
         """Read `encode`'s text; ValueError if it is none."""
-        segment, *numbers, large = text.split(":")
-        if len(numbers) != _NUMBERS or not all(n.isascii() and n.isdigit() for n in numbers):
+        fields = text.split(":", _FIELDS)
+        segment, numbers, large = fields[0], fields[1:-1], fields[-1]
+        if len(fields) != _FIELDS or not all(map(_is_number, numbers)):
             raise ValueError(f"not a journal reference: {text[:200]!r}")
         check_segment(segment)
         if large:
@@ -49,6 +51,10 @@ class Reference:
         if not offset <= body <= body + inline <= offset + length or size < inline:
             raise ValueError(f"not a journal reference: {text[:200]!r}")
         return cls(segment, offset, length, body, inline, size, large)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def check_segment(segment: str) -> str:

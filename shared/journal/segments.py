@@ -42,7 +42,7 @@ class FileState(StrEnum):
 class SegmentKind(StrEnum):
     """Who wrote a segment: recovery never enqueues from a compacted one."""
 
-    WRITTEN = "written"
+    JOURNAL = "journal"
     COMPACTED = "compacted"
 
 
@@ -73,7 +73,7 @@ class LargeBody:
 def kind_of(segment: str) -> SegmentKind:
     """Return who wrote a segment."""
     compacted = segment.partition("/")[2].startswith(COMPACTED_WRITER + "-")
-    return SegmentKind.COMPACTED if compacted else SegmentKind.WRITTEN
+    return SegmentKind.COMPACTED if compacted else SegmentKind.JOURNAL
 
 
 def list_segments(root: Path) -> list[Segment]:
