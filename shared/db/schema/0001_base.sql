@@ -18,6 +18,7 @@ CREATE TABLE account (
   quota_bytes BIGINT NOT NULL DEFAULT 0,            -- 0 = no limit
   used_bytes BIGINT NOT NULL DEFAULT 0,
   used_messages BIGINT NOT NULL DEFAULT 0,
+  uidvalidity BIGINT NOT NULL DEFAULT 0,            -- the last one that a mailbox was given: never given again
   created_at BIGINT NOT NULL,
   removed_at BIGINT                                 -- kept mail of a removed account: address is renamed
 );
@@ -63,8 +64,10 @@ CREATE TABLE blob (
   large TEXT NOT NULL DEFAULT '',
   header_size BIGINT NOT NULL,                      -- octets up to and with the empty line
   sent_at BIGINT,                                   -- the Date field, Unix seconds
+  sent_day BIGINT,                                  -- days since 1970-01-01 by the sender's calendar: SENTSINCE
   envelope @bytes@ NOT NULL,                        -- IMAP ENVELOPE, as sent
   bodystructure @bytes@ NOT NULL,                   -- IMAP BODYSTRUCTURE, as sent
+  imap_body @bytes@ NOT NULL,                       -- IMAP BODY, as sent
   parts @bytes@ NOT NULL,                           -- offsets of the MIME parts (shared.message.rendered)
   preview TEXT NOT NULL DEFAULT '',                 -- RFC 8970
   message_id TEXT NOT NULL DEFAULT '',

@@ -1,0 +1,53 @@
+-- Mailboxes of an account. Every writer locks the account's row first, then mailboxes by id.
+
+-- name: reserve_uidvalidities
+UPDATE account SET uidvalidity = (CASE WHEN uidvalidity >= :now THEN uidvalidity ELSE :now END) + :count
+WHERE id = :account_id RETURNING uidvalidity
+
+-- name: lock_account
+SELECT id FROM account WHERE id = :account_id @for_update@
+
+-- name: mailboxes
+SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+FROM mailbox WHERE account_id = :account_id ORDER BY name
+
+-- name: mailbox_by_name
+SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+FROM mailbox WHERE account_id = :account_id AND name = :name
+
+-- name: mailbox_by_id
+SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+FROM mailbox WHERE id = :id
+
+-- name: lock_mailboxes
+SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+FROM mailbox WHERE id IN (:ids...) ORDER BY id @for_update@
+
+-- name: insert_mailbox
+INSERT INTO mailbox (account_id, name, uidvalidity, special_use, created_at)
+VALUES (:account_id, :name, :uidvalidity, :special_use, :now)
+RETURNING id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+
+-- name: rename_mailbox
+UPDATE mailbox SET name = :name WHERE id = :id
+
+-- name: delete_keywords
+DELETE FROM keyword WHERE mailbox_id = :id
+
+-- name: delete_messages
+DELETE FROM message WHERE mailbox_id = :id
+
+-- name: delete_mailbox
+DELETE FROM mailbox WHERE id = :id
+
+-- name: subscriptions
+SELECT name FROM subscription WHERE account_id = :account_id ORDER BY name
+
+-- name: subscribe
+INSERT INTO subscription (account_id, name) VALUES (:account_id, :name) ON CONFLICT DO NOTHING
+
+-- name: unsubscribe
+DELETE FROM subscription WHERE account_id = :account_id AND name = :name
+
+-- name: modseqs
+SELECT id, account_id, modseq FROM mailbox WHERE id IN (:ids...)

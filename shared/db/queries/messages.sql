@@ -1,0 +1,72 @@
+-- Rows of messages. Whoever writes them has locked the mailbox's row.
+
+-- name: changed
+SELECT uid, flags, modseq, expunged_at FROM message
+WHERE mailbox_id = :mailbox_id AND modseq > :since ORDER BY uid
+
+-- name: first_uid
+SELECT uid FROM message WHERE mailbox_id = :mailbox_id AND expunged_at IS NULL ORDER BY uid LIMIT 1
+
+-- name: last_uid
+SELECT uid FROM message WHERE mailbox_id = :mailbox_id AND expunged_at IS NULL ORDER BY uid DESC LIMIT 1
+
+-- name: first_unseen
+SELECT uid FROM message
+WHERE mailbox_id = :mailbox_id AND expunged_at IS NULL AND flags & 1 = 0 ORDER BY uid LIMIT 1
+
+-- name: uid_ranges
+SELECT min(uid) AS low, max(uid) AS high FROM (
+  SELECT uid, uid - row_number() OVER (ORDER BY uid) AS run FROM message
+  WHERE mailbox_id = :mailbox_id AND expunged_at IS NULL) AS numbered
+GROUP BY run ORDER BY low
+
+-- name: take_uids
+UPDATE mailbox SET uidnext = uidnext + :count,
+  modseq = CASE WHEN modseq >= :now THEN modseq + 1 ELSE :now END,
+  messages = messages + :count, unseen = unseen + :unseen, deleted = deleted + :deleted, bytes = bytes + :bytes
+WHERE id = :mailbox_id RETURNING uidnext, modseq, uidvalidity
+
+-- name: forget
+UPDATE mailbox SET modseq = :modseq,
+  messages = messages - :count, unseen = unseen - :unseen, deleted = deleted - :deleted, bytes = bytes - :bytes
+WHERE id = :mailbox_id
+
+-- name: insert_messages
+INSERT INTO message
+  (mailbox_id, uid, blob_id, modseq, flags, internal_date, saved_at, size, prefix)
+VALUES :rows...
+
+-- name: sources_between
+SELECT uid, blob_id, flags, internal_date, size, prefix FROM message
+WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS NULL ORDER BY uid
+
+-- name: sources_in
+SELECT uid, blob_id, flags, internal_date, size, prefix FROM message
+WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL ORDER BY uid
+
+-- name: deleted_between
+SELECT uid, flags, size FROM message
+WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS NULL AND flags & 8 <> 0 ORDER BY uid
+
+-- name: deleted_in
+SELECT uid, flags, size FROM message
+WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL AND flags & 8 <> 0 ORDER BY uid
+
+-- name: mark_expunged
+UPDATE message SET expunged_at = :now, modseq = :modseq
+WHERE mailbox_id = :mailbox_id AND uid IN (:uids...)
+
+-- name: known_segments
+SELECT id, name, state FROM segment WHERE name IN (:names...) ORDER BY id @for_share@
+
+-- name: insert_segments
+INSERT INTO segment (name, state) VALUES :rows... ON CONFLICT (name) DO NOTHING
+
+-- name: insert_blobs
+INSERT INTO blob (entry, segment_id, position, length, body, inline_size, size, large, header_size, sent_at, sent_day,
+  envelope, bodystructure, imap_body, parts, preview, message_id, subject, refs)
+VALUES :rows... ON CONFLICT (entry) DO UPDATE SET entry = excluded.entry RETURNING id, entry
+
+-- name: blob_reference
+SELECT s.name, b.position, b.length, b.body, b.inline_size, b.size, b.large
+FROM blob b JOIN segment s ON s.id = b.segment_id WHERE b.id = :blob_id

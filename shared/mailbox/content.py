@@ -1,0 +1,187 @@
+"""The bytes of a message as its recipient has it: the row's prefix, then the journal's record (DESIGN §3).
+
+Everything here counts octets of the two together; stored part offsets are shifted on the way.
+Rows are those of `fetch_rows(…, Want.CONTENT)` (with or without further wishes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from shared.db import Database, Work, load
+from shared.journal.reader import Reader
+from shared.journal.reader import RecordUnavailable as RecordUnavailable
+from shared.journal.reference import Reference
+from shared.mailbox.errors import MessageGone
+from shared.message.body import SectionText, locate, select_fields
+
+STREAM_CHUNK = 256 * 1024  # octets of a long literal in memory at a time
+BATCH_BYTES = 8 * 1024 * 1024  # octets of messages in memory at a time, unless a single one is longer
+
+sql = load("messages")
+
+Failure: TypeAlias = RecordUnavailable | MessageGone
+Row: TypeAlias = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Octets of a message as its recipient has it."""
+
+    start: int
+    length: int
+
+
+class Content:
+    """Reads messages; one per process. Reading happens in threads.
+
+    A record that isn't where a row says is looked up again once, since compaction may have moved it.
+    MessageGone: expunged and no longer kept. RecordUnavailable: try later, an operator has to look.
+    """
+
+    def __init__(self, database: Database, reader: Reader) -> None:
+        self._database = database
+        self._reader = reader
+
+    def extent(self, row: Row, path: Sequence[int] = (), text: SectionText = SectionText.WHOLE) -> Extent | None:
+        """Say where a section lies, None if there is none such; for header fields, where the header does."""
+        span = locate(row["parts"], path, text)
+        if span is None:
+            return None
+        prefix = len(row["prefix"])
+        return Extent(0, prefix + span.length) if span.prefixed else Extent(prefix + span.start, span.length)
+
+    async def read(self, row: Row) -> bytes:
+        """Return a whole message, verified."""
+        return await self._attempt(row, lambda ref: row["prefix"] + self._reader.read(ref))
+
+    async def pread(self, row: Row, start: int, length: int) -> bytes:
+        """Return up to `length` octets from `start` on, fewer only at the message's end."""
+        return await self._attempt(row, lambda ref: _pread(self._reader, row["prefix"], ref, start, length))
+
+    async def section(
+        self,
+        row: Row,
+        path: Sequence[int] = (),
+        text: SectionText = SectionText.WHOLE,
+        names: Collection[bytes] = (),
+    ) -> bytes | None:
+        """Return the octets of a section, None if there is none such (NIL)."""
+        extent = self.extent(row, path, text)
+        if extent is None:
+            return None
+        found = await self.pread(row, extent.start, extent.length)
+        return _picked(found, text, names)
+
+    async def stream(self, row: Row, start: int, length: int) -> AsyncIterator[bytes]:
+        """Yield octets in chunks, for literals of any length with bounded memory."""
+        end = min(start + length, row["size"])
+        for position in range(start, end, STREAM_CHUNK):
+            yield await self.pread(row, position, min(STREAM_CHUNK, end - position))
+
+    async def read_many(self, rows: Sequence[Row]) -> list[bytes | Failure]:
+        """Return whole messages, verified, or why one can't be had; BATCH_BYTES is the caller's limit."""
+        references = [reference_of(row) for row in rows]
+        found = await asyncio.to_thread(self._reader.read_many, references)
+        return [
+            await self._again(row, result, self._reader.read)
+            if isinstance(result, RecordUnavailable)
+            else row["prefix"] + result
+            for row, result in zip(rows, found, strict=True)
+        ]
+
+    async def sections(
+        self,
+        rows: Sequence[Row],
+        path: Sequence[int] = (),
+        text: SectionText = SectionText.WHOLE,
+        names: Collection[bytes] = (),
+    ) -> list[bytes | Failure | None]:
+        """Return one section of many messages with one thread's hop; BATCH_BYTES is the caller's limit."""
+        extents = [self.extent(row, path, text) for row in rows]
+        found = await asyncio.to_thread(self._read_extents, rows, extents)
+        results: list[bytes | Failure | None] = []
+        for row, extent, first in zip(rows, extents, found, strict=True):
+            result: bytes | Failure | None = first
+            if isinstance(first, RecordUnavailable):
+                result = await self._section_again(row, extent)
+            results.append(_picked(result, text, names) if isinstance(result, bytes) else result)
+        return results
+
+    def _read_extents(
+        self, rows: Sequence[Row], extents: Sequence[Extent | None]
+    ) -> list[bytes | RecordUnavailable | None]:
+        return [
+            None if extent is None else self._read_extent(row, extent)
+            for row, extent in zip(rows, extents, strict=True)
+        ]
+
+    def _read_extent(self, row: Row, extent: Extent) -> bytes | RecordUnavailable:
+        try:
+            return _pread(self._reader, row["prefix"], reference_of(row), extent.start, extent.length)
+        except RecordUnavailable as failure:
+            return failure
+
+    async def _section_again(self, row: Row, extent: Extent | None, failure: RecordUnavailable) -> bytes | Failure:
+        assert extent is not None
+        try:
+            return await self.pread(row, extent.start, extent.length)
+        except (RecordUnavailable, MessageGone) as again:
+            return again
+
+    async def _attempt(self, row: Row, read: Callable[[Reference], bytes]) -> bytes:
+        try:
+            return await asyncio.to_thread(read, reference_of(row))
+        except RecordUnavailable:
+            return await asyncio.to_thread(read, await self._reload(row))
+
+    async def _again(self, row: Row, failure: RecordUnavailable, read: Callable[[Reference], bytes]) -> bytes | Failure:
+        try:
+            reference = await self._reload(row, failure)
+            return bytes(row["prefix"]) + await asyncio.to_thread(read, reference)
+        except (RecordUnavailable, MessageGone) as again:
+            return again
+
+    async def _reload(self, row: Row, failure: RecordUnavailable | None = None) -> Reference:
+        """Return where the record lies now; MessageGone if no row refers to it any more."""
+        reference = await self._database.read(find_reference, row["blob_id"])
+        if reference is None:
+            raise MessageGone("The message was expunged") from failure
+        return reference
+
+
+def reference_of(row: Row) -> Reference:
+    """Return where a row's record lies in the journal, as far as the row knows."""
+    return Reference(
+        row["segment"],
+        row["position"],
+        row["length"],
+        row["body"],
+        row["inline_size"],
+        row["record_size"],
+        row["large"],
+    )
+
+
+def find_reference(blob_id: int) -> Work[Reference | None]:
+    """Return where a blob's record lies; None if there is no such blob."""
+    rows = yield sql.blob_reference(blob_id=blob_id)
+    return Reference(*rows[0]) if rows else None
+
+
+def _pread(reader: Reader, prefix: bytes, reference: Reference, start: int, length: int) -> bytes:
+    end = start + length
+    if end <= len(prefix):
+        return prefix[start:end]
+    from_record = max(start - len(prefix), 0)
+    found = reader.pread(reference, from_record, end - len(prefix) - from_record)
+    return prefix[start:] + found if start < len(prefix) else found
+
+
+def _picked(found: bytes, text: SectionText, names: Collection[bytes]) -> bytes:
+    if text in (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT):
+        return select_fields(found, names, without=text is SectionText.HEADER_FIELDS_NOT)
+    return found

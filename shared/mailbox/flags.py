@@ -1,0 +1,99 @@
+r"""STORE: flags and keywords of messages, with the mailbox's counts of unseen and \Deleted kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from shared.db import Work
+from shared.imap.flags import DELETED, SEEN, FlagSet, Keywords
+from shared.imap.sequence import Range
+from shared.mailbox.keywords import KEYWORD_MASK, keywords_of, learn, sql
+from shared.mailbox.mailbox import lock, next_modseq
+from shared.mailbox.ranges import Piece, pieces
+
+_ALL_FLAGS = KEYWORD_MASK | 0xFF
+
+
+class StoreMode(Enum):
+    """FLAGS, +FLAGS and -FLAGS."""
+
+    REPLACE = auto()
+    ADD = auto()
+    REMOVE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class FlagChange:
+    """The flags of all messages named, after STORE: (uid, flags, modseq) by ascending UID."""
+
+    rows: list[tuple[int, int, int]]
+    keywords: Keywords
+    modseq: int  # the mailbox's
+    changed: int  # how many messages had other flags before
+
+
+def store(mailbox_id: int, ranges: Iterable[Range], mode: StoreMode, flags: FlagSet, now: int) -> Work[FlagChange]:
+    """Change flags; `now` in microseconds. LimitReached, NoSuchMailbox."""
+    mailbox = (yield from lock(mailbox_id))[mailbox_id]
+    if mode is StoreMode.REMOVE:
+        keywords = yield from keywords_of(mailbox_id)
+    else:
+        keywords = yield from learn(mailbox_id, flags)
+    keep, add = _masks(mode, keywords.mask(flags))
+    modseq = next_modseq(mailbox.modseq, now)
+    tally = _Tally([], modseq)
+    for piece in pieces(ranges):
+        yield from _store_piece(mailbox_id, piece, keep, add, tally)
+    if tally.changed:
+        yield sql.count_flags(mailbox_id=mailbox_id, modseq=modseq, unseen=tally.unseen, deleted=tally.deleted)
+    return FlagChange(tally.rows, keywords, modseq if tally.changed else mailbox.modseq, tally.changed)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a STORE comes to: the rows after it, and how the mailbox's counts change."""
+
+    rows: list[tuple[int, int, int]]
+    modseq: int
+    changed: int = 0
+    unseen: int = 0
+    deleted: int = 0
+
+    def add(self, uid: int, old: int, modseq: int, new: int) -> None:
+        if old == new:
+            self.rows.append((uid, old, modseq))
+            return
+        self.rows.append((uid, new, self.modseq))
+        self.changed += 1
+        self.unseen += (old & SEEN) - (new & SEEN)
+        self.deleted += ((new & DELETED) - (old & DELETED)) // DELETED
+
+
+def _store_piece(mailbox_id: int, piece: Piece, keep: int, add: int, tally: _Tally) -> Work[None]:
+    if piece.uids:
+        rows = yield sql.flags_in(mailbox_id=mailbox_id, uids=piece.uids)
+    else:
+        rows = yield sql.flags_between(mailbox_id=mailbox_id, low=piece.low, high=piece.high)
+    before = tally.changed
+    for uid, flags, modseq in rows:
+        tally.add(uid, flags, modseq, flags & keep | add)
+    if tally.changed == before:
+        return
+    values = {"mailbox_id": mailbox_id, "keep": keep, "add": add, "modseq": tally.modseq}
+    if piece.uids:
+        yield sql.store_in(**values, uids=piece.uids)
+    else:
+        yield sql.store_between(**values, low=piece.low, high=piece.high)
+
+
+def _masks(mode: StoreMode, mask: int) -> tuple[int, int]:
+    """Return what to keep of the old flags and what to add."""
+    match mode:
+        case StoreMode.REPLACE:
+            return 0, mask
+        case StoreMode.ADD:
+            return _ALL_FLAGS, mask
+        case StoreMode.REMOVE:
+            return _ALL_FLAGS & ~mask, 0

@@ -1,0 +1,197 @@
+"""The messages of a mailbox, as IMAP, POP3 and webmail sessions use them.
+
+async for rows in messages.fetch_rows(mailbox.id, ranges, Want.ENVELOPE):
+    for uid, flags, modseq, internal_date, size, envelope in rows: ...
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from shared.db import Database, Rows, Work
+from shared.imap.flags import FlagSet, Keywords
+from shared.imap.sequence import Range
+from shared.journal.reference import Reference
+from shared.mailbox import transfer, usage
+from shared.mailbox.blobs import NewBlob, sql
+from shared.mailbox.flags import FlagChange, StoreMode, store
+from shared.mailbox.keywords import keywords_of
+from shared.mailbox.mailbox import Mailbox, find_by_id
+from shared.mailbox.rows import Fetched, Want, fetch_rows
+from shared.mailbox.transfer import Appended, Expunged, NewMessage, Transferred
+from shared.mailbox.usage import Usage
+from shared.message.rendered import Rendered
+
+__all__ = [
+    "Appended",
+    "Changes",
+    "Expunged",
+    "FlagChange",
+    "Messages",
+    "Selected",
+    "StoreMode",
+    "Transferred",
+    "Want",
+]
+
+ALL: tuple[Range, ...] = ((1, transfer.MAX_UID),)
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A mailbox in one snapshot: what SELECT tells, and the UIDs for the session's view."""
+
+    mailbox: Mailbox
+    keywords: Keywords
+    uids: tuple[Range, ...]
+    first_unseen: int  # UID, 0 if all are seen
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since a mod-sequence, in one snapshot with `mailbox.modseq`.
+
+    `rows` are (uid, flags, modseq, expunged_at) by ascending UID; a row is new to a session that
+    doesn't know its UID, and gone when `expunged_at` isn't None. If `is_complete` is False, expunges
+    since then have been forgotten: whatever isn't in the mailbox now is gone (take `select` again).
+    """
+
+    mailbox: Mailbox
+    keywords: Keywords | None  # None if nothing changed
+    rows: Rows
+    is_complete: bool
+
+
+def _nobody(account_ids: Iterable[int]) -> None:
+    """Announce to nobody: for tools and tests."""
+
+
+class Messages:
+    """The messages of all mailboxes; one per process. `clock` gives Unix seconds.
+
+    `announce` is told the account of each change after its commit (see shared.mailbox.watch.Announcer).
+
+    Ranges are sorted, disjoint UID ranges; UIDs without a message are passed over. Every method raises
+    NoSuchMailbox once the mailbox is deleted and DatabaseUnavailable when SQL is away.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        announce: Callable[[Iterable[int]], None] = _nobody,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._announce = announce
+
+    # Reading
+
+    async def select(self, mailbox_id: int) -> Selected:
+        """Return what a session begins with."""
+        return await self._database.scan(_select, mailbox_id)
+
+    async def changes(self, mailbox_id: int, since: int) -> Changes:
+        """Return what changed after mod-sequence `since` (the last `changes` or `select` had)."""
+        return await self._database.read(_changes, mailbox_id, since)
+
+    def fetch_rows(self, mailbox_id: int, ranges: Iterable[Range], want: Want = Want.BASE) -> Fetched:
+        """Yield lists of rows by ascending UID; see shared.mailbox.rows for their columns."""
+        return fetch_rows(self._database, mailbox_id, ranges, want)
+
+    async def usage(self, account_id: int) -> Usage:
+        """Return an account's quota and use."""
+        return await self._database.read(usage.usage_of, account_id)
+
+    # Changing
+
+    async def store_flags(
+        self, account_id: int, mailbox_id: int, ranges: Iterable[Range], mode: StoreMode, flags: FlagSet
+    ) -> FlagChange:
+        """Add, remove or replace flags, learning new keywords; LimitReached.
+
+        It isn't fsynced (DESIGN §7). Messages that had these flags already keep their mod-sequence.
+        """
+        done = await self._database.write_relaxed(store, mailbox_id, tuple(ranges), mode, flags, self._now())
+        self._announce((account_id,))
+        return done
+
+    async def copy(self, account_id: int, source_id: int, ranges: Iterable[Range], target_id: int) -> Transferred:
+        """Copy messages within an account; OverQuota, LimitReached (keywords)."""
+        done = await self._database.write(transfer.copy, account_id, source_id, tuple(ranges), target_id, self._now())
+        self._announce((account_id,))
+        return done
+
+    async def move(self, account_id: int, source_id: int, ranges: Iterable[Range], target_id: int) -> Transferred:
+        """Move messages within an account, in one step; LimitReached (keywords)."""
+        done = await self._database.write(transfer.move, account_id, source_id, tuple(ranges), target_id, self._now())
+        self._announce((account_id,))
+        return done
+
+    async def expunge(self, account_id: int, mailbox_id: int, ranges: Iterable[Range] = ALL) -> Expunged:
+        r"""Expunge the messages among `ranges` that are flagged \Deleted (EXPUNGE, UID EXPUNGE, CLOSE)."""
+        done = await self._database.write(transfer.expunge, account_id, mailbox_id, tuple(ranges), self._now())
+        self._announce((account_id,))
+        return done
+
+    async def remove(self, account_id: int, mailbox_id: int, ranges: Iterable[Range]) -> Expunged:
+        """Expunge messages whatever their flags (POP3's QUIT after DELE)."""
+        done = await self._database.write(transfer.remove, account_id, mailbox_id, tuple(ranges), self._now())
+        self._announce((account_id,))
+        return done
+
+    async def append(
+        self,
+        account_id: int,
+        mailbox_id: int,
+        entry: str,
+        reference: Reference,
+        rendered: Rendered,
+        flags: FlagSet,
+        internal_date: int,
+    ) -> Appended:
+        """Add a message that the caller appended to the journal as `entry` (Kind.APPEND, no recipients).
+
+        `internal_date` in Unix seconds. OverQuota, LimitReached, SegmentRewritten (append the bytes again).
+        """
+        message = NewMessage(NewBlob(entry, reference, rendered), flags, internal_date)
+        done = await self._database.write(transfer.append, account_id, mailbox_id, message, self._now())
+        self._announce((account_id,))
+        return done
+
+    def _now(self) -> int:
+        return int(self._clock() * 1_000_000)
+
+
+def _select(mailbox_id: int) -> Work[Selected]:
+    mailbox = yield from find_by_id(mailbox_id)
+    keywords = yield from keywords_of(mailbox_id)
+    uids = yield from _uid_ranges(mailbox)
+    first_unseen = 0
+    if mailbox.unseen:
+        rows = yield sql.first_unseen(mailbox_id=mailbox_id)
+        first_unseen = rows[0]["uid"] if rows else 0
+    return Selected(mailbox, keywords, uids, first_unseen)
+
+
+def _uid_ranges(mailbox: Mailbox) -> Work[tuple[Range, ...]]:
+    if not mailbox.messages:
+        return ()
+    first = (yield sql.first_uid(mailbox_id=mailbox.id))[0]["uid"]
+    last = (yield sql.last_uid(mailbox_id=mailbox.id))[0]["uid"]
+    if last - first + 1 == mailbox.messages:
+        return ((first, last),)
+    rows = yield sql.uid_ranges(mailbox_id=mailbox.id)
+    return tuple((row["low"], row["high"]) for row in rows)
+
+
+def _changes(mailbox_id: int, since: int) -> Work[Changes]:
+    mailbox = yield from find_by_id(mailbox_id)
+    if mailbox.modseq <= since:
+        return Changes(mailbox, None, [], True)
+    keywords = yield from keywords_of(mailbox_id)
+    rows = yield sql.changed(mailbox_id=mailbox_id, since=since)
+    return Changes(mailbox, keywords, rows, since >= mailbox.expunge_modseq)
