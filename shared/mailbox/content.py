@@ -125,7 +125,7 @@ class Content:
         except RecordUnavailable as failure:
             return failure
 
-    async def _section_again(self, row: Row, extent: Extent | None, failure: RecordUnavailable) -> bytes | Failure:
+    async def _section_again(self, row: Row, extent: Extent | None) -> bytes | Failure:
         assert extent is not None
         try:
             return await self.pread(row, extent.start, extent.length)

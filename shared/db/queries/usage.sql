@@ -12,6 +12,3 @@ WHERE id = :account_id
 -- name: quota
 SELECT quota_bytes, used_bytes, used_messages FROM account WHERE id = :account_id
 
--- name: lock_accounts
-SELECT id, quota_bytes, used_bytes FROM account
-WHERE id IN (:ids...) AND removed_at IS NULL ORDER BY id @for_update@

@@ -1,0 +1,379 @@
+"""The batch transaction: many entries into many mailboxes, each recipient's outcome once (DESIGN §5).
+
+The gate is the ledger's row of (entry, recipient, target): whoever inserts it does what it stands for,
+in the same transaction. A job is done as a whole or not at all, so that any ledger row of a recipient
+says that all of its targets are done.
+
+    results = await database.write(deliver, jobs, now)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from typing import Any, TypeAlias
+
+import orjson
+
+from shared.db import Work, load
+from shared.imap.flags import DELETED, SEEN, SYSTEM_MASK
+from shared.imap.mailbox_name import INBOX
+from shared.mailbox.blobs import NewBlob, chunked, insert_blobs, lock_segments
+from shared.mailbox.blobs import sql as message_sql
+from shared.mailbox.mailbox import next_modseq
+from shared.message.envelope import Lane
+
+MAX_DETAIL = 1_000  # characters of one value in a ledger row's detail, or of a reason in pending
+
+sql = load("deliver")
+
+
+class Outcome(StrEnum):
+    """What the ledger says became of a target."""
+
+    DELIVERED = "delivered"
+    REDIRECTED = "redirected"
+    BOUNCED = "bounced"
+    DISCARDED = "discarded"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Put the message into a mailbox of an account: INBOX if there is none of that name."""
+
+    recipient: str
+    target: str  # the account's address
+    account_id: int
+    prefix: bytes  # header fields that this recipient adds
+    mailbox: str = INBOX
+    flags: int = 0  # system flags; keywords belong to a mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Write down an outcome that was brought about otherwise: a child entry, or nothing at all."""
+
+    recipient: str
+    target: str
+    outcome: Outcome
+    detail: dict[str, str]
+
+
+Step: TypeAlias = Deliver | Record
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that becomes of one entry's recipients in this lane; entries are distinct within a batch."""
+
+    blob: NewBlob
+    sender: str
+    steps: tuple[Step, ...]
+    internal_date: int  # Unix seconds
+    message_id: str = ""
+
+    @property
+    def entry(self) -> str:
+        """The entry's id."""
+        return self.blob.entry
+
+
+class Fate(Enum):
+    """What became of a job."""
+
+    DONE = auto()
+    DUPLICATE = auto()  # every target was done before
+    REFUSED = auto()  # nothing is done: see `refused`
+    REWRITTEN = auto()  # nothing is done: the record lies elsewhere now, append it again
+
+
+class Refusal(Enum):
+    """Why a delivery can't be done; the caller makes it a bounce and tries the job again."""
+
+    OVER_QUOTA = auto()
+    NO_ACCOUNT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message in a mailbox."""
+
+    step: Deliver
+    mailbox_id: int
+    mailbox: str
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a job; `recorded` are its records that weren't there before."""
+
+    job: Job
+    fate: Fate
+    delivered: tuple[Delivered, ...] = ()
+    recorded: tuple[Record, ...] = ()
+    refused: tuple[tuple[Deliver, Refusal], ...] = ()
+
+
+def finished(entries: Iterable[str]) -> Work[set[tuple[str, str]]]:
+    """Return the (entry, recipient) pairs that the ledger has."""
+    rows = yield sql.finished(entries=list(entries))
+    return {(row["entry"], row["recipient"]) for row in rows}
+
+
+def deliver(jobs: Sequence[Job], now: int) -> Work[list[Result]]:
+    """Do all jobs in one transaction; `now` in microseconds. Results are in the order of `jobs`."""
+    batch = _Batch(now)
+    yield from _pass_gate(batch, jobs)
+    yield from _lock(batch)
+    for task in batch.tasks:
+        _place(batch, task)
+    yield from _undo(batch)
+    yield from _insert(batch)
+    return [_result(task) for task in batch.tasks]
+
+
+def hold(job: Job, recipients: Iterable[str], received_at: int, reason: str, now: int) -> Work[None]:
+    """Keep recipients of an entry for the operator to see, times in microseconds."""
+    reference = job.blob.reference
+    segments = yield from lock_segments([reference.segment])
+    if reference.segment not in segments:
+        return  # settled and rewritten: every recipient is on record already
+    place = (
+        segments[reference.segment],
+        reference.offset,
+        reference.length,
+        reference.body,
+        reference.inline,
+        reference.size,
+        reference.large,
+    )
+    tail = (now, received_at, 1, reason[:MAX_DETAIL], job.sender, job.message_id)
+    rows = [(job.entry, recipient, "", Lane.DELIVERY.value, *place, *tail) for recipient in recipients]
+    for chunk in chunked(rows):
+        yield sql.hold(rows=chunk)
+
+
+# The steps of the transaction, in the order of its locks
+
+
+@dataclass(slots=True)
+class _Task:
+    """A job on its way through the transaction."""
+
+    job: Job
+    steps: list[Step]  # those that passed the gate
+    fate: Fate = Fate.DONE
+    refused: list[tuple[Deliver, Refusal]] = field(default_factory=list)
+    placed: list[tuple[Deliver, _Target]] = field(default_factory=list)
+    delivered: list[Delivered] = field(default_factory=list)
+
+    def deliveries(self) -> list[Deliver]:
+        return [step for step in self.steps if isinstance(step, Deliver)]
+
+    def size(self, step: Deliver) -> int:
+        return len(step.prefix) + self.job.blob.reference.size
+
+
+@dataclass(slots=True)
+class _Room:
+    """A locked account: its free room, and what the batch takes of it."""
+
+    free: float  # octets, infinite without a quota
+    bytes: int = 0
+    messages: int = 0
+
+
+@dataclass(slots=True)
+class _Target:
+    """A locked mailbox, and what the batch adds to it."""
+
+    id: int
+    name: str
+    uidnext: int
+    modseq: int
+    messages: int = 0
+    unseen: int = 0
+    deleted: int = 0
+    bytes: int = 0
+
+    def take(self, flags: int, size: int) -> int:
+        """Give the next UID to a message."""
+        self.messages += 1
+        self.unseen += not flags & SEEN
+        self.deleted += bool(flags & DELETED)
+        self.bytes += size
+        self.uidnext += 1
+        return self.uidnext - 1
+
+
+@dataclass(slots=True)
+class _Batch:
+    now: int
+    tasks: list[_Task] = field(default_factory=list)
+    segments: dict[str, int] = field(default_factory=dict)
+    rooms: dict[int, _Room] = field(default_factory=dict)
+    targets: dict[tuple[int, str], _Target] = field(default_factory=dict)
+
+
+def _pass_gate(batch: _Batch, jobs: Sequence[Job]) -> Work[None]:
+    rows = sorted(
+        ((*_key(job, step), *_ledger_values(job, step, batch.now)) for job in jobs for step in job.steps),
+        key=lambda row: row[:3],
+    )
+    passed: set[tuple[str, str, str]] = set()
+    for chunk in chunked(rows):
+        passed.update(tuple(row) for row in (yield sql.insert_ledger(rows=chunk)))
+    for job in jobs:
+        steps = {key: step for step in job.steps if (key := _key(job, step)) in passed}
+        passed.difference_update(steps)  # an entry that is in the batch twice is done once
+        batch.tasks.append(_Task(job, list(steps.values()), Fate.DONE if steps else Fate.DUPLICATE))
+
+
+def _lock(batch: _Batch) -> Work[None]:
+    """Lock segments, accounts and mailboxes, each sorted, with one statement each."""
+    steps = [(task, step) for task in batch.tasks for step in task.deliveries()]
+    if not steps:
+        return
+    batch.segments = yield from lock_segments(task.job.blob.reference.segment for task, _ in steps)
+    accounts = sorted({step.account_id for _, step in steps})
+    for row in (yield sql.lock_accounts(ids=accounts)):
+        quota = row["quota_bytes"]
+        batch.rooms[row["id"]] = _Room(quota - row["used_bytes"] if quota else float("inf"))
+    names = sorted({step.mailbox for _, step in steps} | {INBOX})
+    for row in (yield sql.lock_mailboxes(accounts=accounts, names=names)):
+        target = _Target(row["id"], row["name"], row["uidnext"], next_modseq(row["modseq"], batch.now))
+        batch.targets[row["account_id"], row["name"]] = target
+
+
+def _place(batch: _Batch, task: _Task) -> None:
+    """Find a job's mailboxes and room; refuse it as a whole if one of its deliveries can't be."""
+    deliveries = task.deliveries()
+    if deliveries and task.job.blob.reference.segment not in batch.segments:
+        task.fate = Fate.REWRITTEN
+        return
+    taken: list[tuple[_Room, int]] = []
+    for step in deliveries:
+        refusal = _take_room(batch, task, step, taken)
+        if refusal is not None:
+            task.refused.append((step, refusal))
+    if task.refused:
+        task.fate = Fate.REFUSED
+        task.placed.clear()
+        for room, size in taken:
+            room.free += size
+            room.bytes -= size
+            room.messages -= 1
+
+
+def _take_room(batch: _Batch, task: _Task, step: Deliver, taken: list[tuple[_Room, int]]) -> Refusal | None:
+    size = task.size(step)
+    room = batch.rooms.get(step.account_id)
+    target = batch.targets.get((step.account_id, step.mailbox)) or batch.targets.get((step.account_id, INBOX))
+    if room is None or target is None:
+        return Refusal.NO_ACCOUNT
+    if size > room.free:
+        return Refusal.OVER_QUOTA
+    room.free -= size
+    room.bytes += size
+    room.messages += 1
+    taken.append((room, size))
+    task.placed.append((step, target))
+    return None
+
+
+def _undo(batch: _Batch) -> Work[None]:
+    """Take back the gate of the jobs that aren't done."""
+    undone = [task for task in batch.tasks if task.fate in (Fate.REFUSED, Fate.REWRITTEN)]
+    keys = [_key(task.job, step) for task in undone for step in task.steps]
+    if keys:
+        yield sql.undo_ledger.many([dict(zip(("entry", "recipient", "target"), key, strict=True)) for key in keys])
+
+
+def _insert(batch: _Batch) -> Work[None]:
+    """Count, give UIDs, and insert blobs and messages."""
+    tasks = [task for task in batch.tasks if task.placed]
+    if not tasks:
+        return
+    rows = [row for task in tasks for row in _message_rows(task, batch.now)]
+    rooms = sorted(item for item in batch.rooms.items() if item[1].messages)
+    yield sql.use_room.many([{"id": key, "bytes": room.bytes, "messages": room.messages} for key, room in rooms])
+    targets = sorted((t for t in batch.targets.values() if t.messages), key=lambda target: target.id)
+    yield sql.give_uids.many([_counts(target) for target in targets])
+    blobs = yield from insert_blobs([task.job.blob for task in tasks], batch.segments)
+    for chunk in chunked([(*row[:2], blobs[row[2]], *row[3:]) for row in rows]):
+        yield message_sql.insert_messages(rows=chunk)
+    yield from _correct_details(tasks)
+
+
+def _message_rows(task: _Task, now: int) -> list[tuple[Any, ...]]:
+    """Give each message its UID; the third value is the entry until the blob's id is known."""
+    rows = []
+    for step, target in task.placed:
+        flags, size = step.flags & SYSTEM_MASK, task.size(step)
+        uid = target.take(flags, size)
+        task.delivered.append(Delivered(step, target.id, target.name, uid))
+        saved = now // 1_000_000
+        when = task.job.internal_date
+        rows.append((target.id, uid, task.job.entry, target.modseq, flags, when, saved, size, step.prefix))
+    return rows
+
+
+def _correct_details(tasks: Sequence[_Task]) -> Work[None]:
+    """Say INBOX where the mailbox that was asked for is missing."""
+    fallen = [
+        (task.job, delivered)
+        for task in tasks
+        for delivered in task.delivered
+        if delivered.mailbox != delivered.step.mailbox
+    ]
+    yield sql.set_detail.many(
+        [
+            {
+                "detail": _delivered_detail(delivered.mailbox, delivered.step.mailbox),
+                "entry": job.entry,
+                "recipient": delivered.step.recipient,
+                "target": delivered.step.target,
+            }
+            for job, delivered in fallen
+        ]
+    )
+
+
+def _result(task: _Task) -> Result:
+    recorded: tuple[Record, ...] = ()
+    if task.fate is Fate.DONE:
+        recorded = tuple(step for step in task.steps if isinstance(step, Record))
+    return Result(task.job, task.fate, tuple(task.delivered), recorded, tuple(task.refused))
+
+
+def _counts(target: _Target) -> dict[str, int]:
+    return {
+        "id": target.id,
+        "uidnext": target.uidnext,
+        "modseq": target.modseq,
+        "messages": target.messages,
+        "unseen": target.unseen,
+        "deleted": target.deleted,
+        "bytes": target.bytes,
+    }
+
+
+def _key(job: Job, step: Step) -> tuple[str, str, str]:
+    return job.entry, step.recipient, step.target
+
+
+def _ledger_values(job: Job, step: Step, now: int) -> tuple[str, int, str, str, str]:
+    if isinstance(step, Record):
+        detail = orjson.dumps({key: text[:MAX_DETAIL] for key, text in step.detail.items()}).decode()
+        return step.outcome.value, now, job.sender, job.message_id, detail
+    return Outcome.DELIVERED.value, now, job.sender, job.message_id, _delivered_detail(step.mailbox)
+
+
+def _delivered_detail(mailbox: str, wanted: str = "") -> str:
+    if mailbox == INBOX and not wanted:
+        return '{"mailbox":"INBOX"}'
+    detail = {"mailbox": mailbox} | ({"wanted": wanted} if wanted else {})
+    return orjson.dumps(detail).decode()
