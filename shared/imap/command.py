@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
@@ -38,17 +38,14 @@ class Authenticate:
 
     tag: bytes
     mechanism: bytes
-    initial_response: bytes | None = None
+    initial_response: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
     tag: bytes
     user: bytes
-    password: bytes
-
-    def __repr__(self) -> str:
-        return f"Login(tag={self.tag!r}, user={self.user!r}, password=…)"
+    password: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,8 @@ def _parse(text: bytes, parse: Callable[[Scanner, bytes], _C]) -> _C:
 
 def _parse_tag(scanner: Scanner) -> bytes:
     tag = scanner.tag()
-    if len(tag) > MAX_TAG:
-        raise SyntaxFailure("Tag too long")
+    if len(tag) > MAX_TAG or scanner.peek() not in (b" ", b""):
+        raise SyntaxFailure("Bad tag")
     return tag
 
 

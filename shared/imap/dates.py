@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _MONTH_NUMBERS = {name.lower(): number for number, name in enumerate(_MONTHS, 1)}
@@ -44,7 +44,7 @@ def parse_date_time(text: bytes) -> datetime:
         zone = timezone(-offset if match[7] == b"-" else offset)
         day = (int(match[3]), _month(match[2]), int(match[1]))
         moment = datetime(*day, int(match[4]), int(match[5]), second, tzinfo=zone)
-        moment.timestamp()  # what can't be stored in UTC isn't accepted
+        moment.astimezone(UTC)  # what can't be stored in UTC isn't accepted
     except (ValueError, OverflowError):
         raise BadDate("no such time") from None
     return moment
