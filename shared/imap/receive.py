@@ -110,6 +110,22 @@ class _State(Enum):
 class ReceiveBuffer:
     """Cuts a client's octets into events; holds at most one command beyond what was fed."""
 
+    __slots__ = (
+        "_command",
+        "_discarded",
+        "_head",
+        "_input",
+        "_missing",
+        "_position",
+        "_raw_line",
+        "_scanned",
+        "_skipped_end",
+        "_state",
+        "_streamed",
+        "_sync",
+        "limits",
+    )
+
     def __init__(self, limits: ReceiveLimits = BEFORE_LOGIN) -> None:
         self.limits = limits
         self._input = bytearray()
@@ -137,10 +153,7 @@ class ReceiveBuffer:
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take octets from the client; take all events before feeding more, to stay bounded."""
-        if self._position:
-            del self._input[: self._position]
-            self._scanned -= self._position
-            self._position = 0
+        self._release()
         self._input += data
 
     def clear(self) -> None:
@@ -210,6 +223,7 @@ class ReceiveBuffer:
         end = self._input.find(b"\n", self._scanned)
         if end < 0:
             self._scanned = len(self._input)
+            self._release()
             return self._reject_endless_line() if self.pending > self.limits.line else None
         line = bytes(self._input[self._position : end])
         self._position = self._scanned = end + 1
@@ -222,6 +236,13 @@ class ReceiveBuffer:
         if self._head is None and not line.endswith(b"}"):
             return CommandReceived(line)  # the common case: one line, no literal
         return self._continue_command(line)
+
+    def _release(self) -> None:
+        """Drop what was used, so that a connection that idles holds nothing."""
+        if self._position:
+            del self._input[: self._position]
+            self._scanned -= self._position
+            self._position = 0
 
     def _give_raw_line(self, line: bytes) -> Event:
         self._raw_line = False

@@ -175,7 +175,7 @@ SearchKey = (
 
 
 class SearchableMessage(Protocol):
-    """What `evaluate` reads; header and body texts are loaded when asked for, decoded and `fold`ed."""
+    """What `evaluate` reads; header and body are loaded when they are asked for."""
 
     @property
     def uid(self) -> int: ...
@@ -193,15 +193,15 @@ class SearchableMessage(Protocol):
         ...
 
     def header(self, name: bytes) -> Sequence[str]:
-        """The values of all fields of a lower-case name."""
+        """The decoded values of all fields of a lower-case name."""
         ...
 
-    def header_text(self) -> str:
-        """The whole header."""
+    def text_contains(self, text: str) -> bool:
+        """Say whether header or body hold `fold`ed text, their encodings undone."""
         ...
 
-    def body_text(self) -> str:
-        """The whole body, text parts decoded."""
+    def body_contains(self, text: str) -> bool:
+        """Say whether the body holds `fold`ed text, its encodings undone."""
         ...
 
 
@@ -215,7 +215,7 @@ class Need(IntEnum):
 
 def fold(text: str) -> str:
     """Return text as it is compared: without case."""
-    return text.casefold()
+    return text.lower()
 
 
 def need(key: SearchKey) -> Need:
@@ -358,11 +358,11 @@ def _evaluate_text(key: SearchKey, message: SearchableMessage) -> bool:
             sent = message.sent_date()
             return sent is not None and _compare(test, sent, day)
         case Header(name, text):
-            return any(text in value for value in message.header(name))
+            return any(text in fold(value) for value in message.header(name))
         case Body(text):
-            return text in message.body_text()
+            return message.body_contains(text)
         case Text(text):
-            return text in message.header_text() or text in message.body_text()
+            return message.text_contains(text)
         case _:
             raise TypeError("the key was not bound")
 

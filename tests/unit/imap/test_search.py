@@ -31,9 +31,9 @@ class Message:
     size: int = 4096
     sent: date | None = date(1994, 1, 31)
     headers: dict[bytes, list[str]] = field(
-        default_factory=lambda: {b"from": ["smith <smith@example.org>"], b"x-empty": [""]}
+        default_factory=lambda: {b"from": ["Smith <smith@Example.org>"], b"x-empty": [""]}
     )
-    body: str = "grüsse an alle"
+    body: str = "Grüsse an alle"
     read: list[str] = field(default_factory=list)
 
     def sent_date(self) -> date | None:
@@ -44,13 +44,13 @@ class Message:
         self.read.append("header")
         return self.headers.get(name, [])
 
-    def header_text(self) -> str:
+    def text_contains(self, text: str) -> bool:
         self.read.append("header text")
-        return "from: smith <smith@example.org>"
+        return any(text in search.fold(value) for value in self.headers[b"from"]) or self.body_contains(text)
 
-    def body_text(self) -> str:
+    def body_contains(self, text: str) -> bool:
         self.read.append("body")
-        return self.body
+        return text in search.fold(self.body)
 
 
 def parse(text: str) -> SearchKey:
@@ -89,7 +89,7 @@ def test_does_not_match(text: str) -> None:
 
 def test_text_is_compared_without_case() -> None:
     assert search.evaluate(bound('BODY "GRÜSSE"'), Message())
-    assert search.evaluate(bound('BODY "Grüße"'), Message())
+    assert search.evaluate(bound('BODY "grüsse"'), Message())
 
 
 def test_the_day_of_internaldate_is_that_of_its_own_zone() -> None:

@@ -1,0 +1,75 @@
+"""SASL exchanges on mutated responses: credentials, a challenge or a refusal, whatever comes."""
+
+from __future__ import annotations
+
+import random
+from base64 import b64encode
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.sasl.credentials import MAX_IDENTITY, MAX_PASSWORD, Credentials
+from shared.sasl.exchange import MAX_STEPS, Exchange
+from shared.sasl.mechanism import MECHANISMS, Challenge, Refused
+
+ROUNDS = 5000
+SEEDS = [
+    b64encode(b"\0tim\0tanstaaftanstaaf"),
+    b64encode(b"tim\0tim\0x"),
+    b64encode("\0gr\u00fcn@example.org\0p\u00e4ss".encode()),
+    b64encode(b"tim"),
+    b"=",
+    b"*",
+    b"",
+]
+
+
+def drive(name: bytes, initial: bytes | None, lines: list[bytes]) -> None:
+    exchange = Exchange()
+    step = exchange.begin(name, initial)
+    for line in lines[: MAX_STEPS + 1]:
+        if not isinstance(step, Challenge):
+            break
+        step = exchange.receive(line)
+    match step:
+        case Credentials(identity, password):
+            assert 0 < len(identity.encode()) <= MAX_IDENTITY
+            assert 0 < len(password.encode()) <= MAX_PASSWORD
+            assert "\0" not in identity + password
+        case _:
+            assert isinstance(step, Challenge | Refused)
+
+
+def mutate(data: bytes, dice: random.Random) -> bytes:
+    mutated = bytearray(data)
+    at = dice.randint(0, len(mutated))
+    match dice.randrange(4):
+        case 0:
+            del mutated[at : at + dice.randint(1, 5)]
+        case 1:
+            mutated[at:at] = dice.choice((b"=", b"*", b"AAAA", b"\0", b"\xff", b" ", b"A" * 13_000))
+        case 2:
+            mutated[at : at + 1] = bytes([dice.randrange(256)])
+        case 3:
+            mutated[at : at + 4] = b64encode(dice.randbytes(3))
+    return bytes(mutated)
+
+
+def test_mutated_responses() -> None:
+    dice = random.Random("sasl")
+    for _ in range(ROUNDS):
+        initial = None if dice.random() < 0.5 else mutate(dice.choice(SEEDS), dice)
+        lines = [mutate(dice.choice(SEEDS), dice) for _ in range(3)]
+        drive(dice.choice(list(MECHANISMS)), initial, lines)
+
+
+octets = st.binary(max_size=60)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(list(MECHANISMS)), st.none() | st.binary(max_size=60), st.lists(st.binary(max_size=60), max_size=4)
+)
+def test_any_responses(name: bytes, initial: bytes | None, lines: list[bytes]) -> None:
+    drive(name, initial, lines)
+    drive(name, initial, [b64encode(line) for line in lines])
