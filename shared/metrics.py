@@ -6,11 +6,12 @@ which `shared.process` sets before this module is imported.
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 # mta
 ACCEPTED = Counter("packetboat_accepted_total", "Messages that got a 250", ["listener"])
 REJECTED = Counter("packetboat_rejected_total", "Commands and messages refused", ["listener", "code"])
+SMTP_CONNECTIONS = Gauge("packetboat_smtp_connections", "Open SMTP connections", multiprocess_mode="livesum")
 GROUP_RECORDS = Histogram(
     "packetboat_journal_group_records",
     "Records made durable by one fdatasync",

@@ -1,0 +1,28 @@
+"""`python -m services.mta`: the mta as a service."""
+
+from __future__ import annotations
+
+import sys
+
+from shared import process
+
+process.prepare_metrics()
+
+from services.mta.app import MtaWorker  # noqa: E402 - metrics need their folder first
+from services.mta.settings import MtaSettings  # noqa: E402
+from shared.config import load_settings  # noqa: E402
+from shared.errors import ConfigurationError  # noqa: E402
+
+
+def main() -> int:
+    """Run until SIGTERM; return the exit status."""
+    try:
+        settings = load_settings(MtaSettings)
+        return process.serve("mta", settings, lambda index: MtaWorker(settings, index))
+    except ConfigurationError as error:
+        print(f"packetboat mta: {error}", file=sys.stderr)
+        return process.EXIT_CONFIGURATION
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""One worker process of the mta: its collaborators, listeners, health and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from services.mta.accept import Acceptance
+from services.mta.client import Role
+from services.mta.login import Logins
+from services.mta.networks import Networks
+from services.mta.recipients import Recipients
+from services.mta.session import Desk, MailSession
+from services.mta.settings import MtaSettings
+from shared.address import Address
+from shared.db import Database
+from shared.db import connect as connect_database
+from shared.directory import Directory
+from shared.errors import MailFailure
+from shared.journal.limits import Limits as JournalLimits
+from shared.journal.writer import Writer
+from shared.maillog import MailLog
+from shared.metrics import SMTP_CONNECTIONS
+from shared.net import ConnectionGate, Listener, TlsContexts, parse_listen
+from shared.queue.connection import connect as connect_redis
+from shared.queue.delivery import Queue
+from shared.queue.outbox import Outbox
+from shared.queue.throttle import LoginThrottle, Throttle
+from shared.queue.upkeep import watch_epoch
+
+DOORS = ((25, Role.MX, False), (587, Role.SUBMISSION, False), (465, Role.SUBMISSION, True))  # the last: implicit TLS
+FINISHING_SHARE = 0.6  # of the grace period, for messages that are being sent to us
+PUSHING_SHARE = 0.2  # … and for references on their way to Redis, which the sweep finds as well
+LAST_WORDS = 0.2  # seconds for the 451s of a journal that failed
+PROBE = Address("postmaster", "probe.invalid")
+
+
+class MtaWorker:
+    """Accepts mail; `end_process` is what a failed journal calls (its errors must not be retried)."""
+
+    def __init__(self, settings: MtaSettings, index: int, *, end_process: Callable[[int], object] = os._exit) -> None:
+        self._settings = settings
+        self._index = index
+        self._end_process = end_process
+        self._log = MailLog("mta")
+        self._listeners: list[Listener] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open the journal, connect, listen."""
+        settings = self._settings
+        tls = self._tls()
+        self._database: Database = await connect_database(settings.sql)
+        self._directory = Directory(self._database)
+        self._redis = connect_redis(settings.redis)
+        queue = Queue(self._redis, f"mta-{self._index}-{os.getpid()}")
+        self._outbox = Outbox(queue)
+        self._journal = self._writer()
+        await self._journal.open()
+        self._run(self._outbox.run())
+        self._run(watch_epoch(queue, self._journal.epoch_changed))
+        self._desk = self._make_desk(tls)
+        await self._listen()
+
+    async def problems(self) -> list[str]:
+        """Say why mail can't be taken; Redis is no reason, the outbox waits for it."""
+        SMTP_CONNECTIONS.set(self._desk.gate.open)
+        if self._journal.is_poisoned:
+            return ["the journal failed"]
+        problems: list[str] = []
+        if not await asyncio.to_thread(os.access, self._settings.journal, os.W_OK):
+            problems.append("the mail volume can't be written")
+        for check in (self._journal.check_space(), self._directory.verify(PROBE)):
+            try:
+                await check
+            except MailFailure as failure:
+                problems.append(failure.text)
+        return problems
+
+    async def drain(self) -> None:
+        """Accept no more, let messages under way end, seal the segment, push what is left to push."""
+        grace = self._settings.grace_period
+        for listener in self._listeners:
+            listener.close()
+        await self._end_sessions(grace * FINISHING_SHARE)
+        await self._journal.close()
+        await self._outbox.drain(grace * PUSHING_SHARE)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._redis.aclose()
+        await self._database.close()
+
+    def _tls(self) -> TlsContexts:
+        settings = self._settings
+        sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
+        return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
+
+    def _writer(self) -> Writer:
+        limits = JournalLimits(
+            segment_size=self._settings.journal_segment_bytes,
+            segment_age=self._settings.journal_segment_age,
+            reserve=self._settings.reserve_bytes,
+        )
+        name = f"mta-{self._index}"
+        return Writer(self._settings.journal, name, limits=limits, on_poison=self._give_up)
+
+    def _make_desk(self, tls: TlsContexts) -> Desk:
+        settings, limits = self._settings, self._settings.limits
+        hostname = settings.name
+        trusted = Networks(settings.trusted_networks)
+        return Desk(
+            hostname=hostname,
+            limits=limits,
+            gate=ConnectionGate(limits.connections, limits.connections_per_ip),
+            tls=tls,
+            recipients=Recipients(self._directory, hostname, limits),
+            acceptance=Acceptance(self._journal, self._outbox.put, hostname, time.time),
+            logins=Logins(self._directory, LoginThrottle(self._redis), Throttle(self._redis), limits, self._log),
+            log=self._log,
+            is_trusted=trusted.__contains__,
+            plaintext_auth=settings.allow_plaintext_auth,
+        )
+
+    async def _listen(self) -> None:
+        for port, role, implicit_tls in DOORS:
+            endpoints = parse_listen(self._settings.listen, port + self._settings.port_base)
+            factory = partial(MailSession, self._desk, role, implicit_tls=implicit_tls)
+            self._listeners.append(await Listener.open(endpoints, factory))
+
+    async def _end_sessions(self, patience: float) -> None:
+        sessions = self._desk.sessions
+        for session in list(sessions):
+            session.wind_down()
+        await _until_empty(sessions, patience)
+        for session in list(sessions):
+            session.cut_off()
+        await _until_empty(sessions, patience / 3)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._check_task)
+        self._tasks.append(task)
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._give_up(task.exception() or RuntimeError("a task that never ends has ended"))
+
+    def _give_up(self, error: BaseException) -> None:
+        self._log.trouble("giving up", error=repr(error))
+        asyncio.get_running_loop().call_later(LAST_WORDS, self._end_process, 1)
+
+
+async def _until_empty(sessions: set[MailSession], patience: float) -> None:
+    """Wait for all sessions to end, at most `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while sessions and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)

@@ -1,0 +1,55 @@
+"""Who is connected, and the message that they are sending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from services.mta.body import Body
+from services.mta.commands import Mail
+from shared.directory import Account
+from shared.message.compose import protocol_name
+from shared.message.envelope import Origin, Recipient
+
+
+class Role(Enum):
+    """What a listener is for."""
+
+    MX = "mx"  # anybody's mail for our domains
+    SUBMISSION = "submission"  # our users' mail for anybody (RFC 6409)
+
+
+@dataclass(slots=True)
+class Client:
+    """The other side of a connection, as far as it is known by now."""
+
+    ip: str
+    role: Role
+    trusted: bool = False  # may submit without logging in
+    helo: str = ""  # "" before HELO or EHLO
+    extended: bool = False  # greeted with EHLO
+    tls: str = ""  # version and cipher
+    account: Account | None = None  # who is logged in
+
+    def forget(self) -> None:
+        """Forget what was said before TLS (RFC 3207 §4.2)."""
+        self.helo, self.extended, self.account = "", False, None
+
+    def origin(self, *, smtputf8: bool) -> Origin:
+        """Return what the envelope keeps of the client."""
+        protocol = protocol_name(
+            extended=self.extended, tls=bool(self.tls), authenticated=self.account is not None, utf8=smtputf8
+        )
+        account = self.account.address if self.account is not None else ""
+        return Origin(self.role.value, self.ip, self.helo, protocol, self.tls, account)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """From MAIL to the end of the text (RFC 5321 §3.3)."""
+
+    mail: Mail
+    entry: str  # the id that the message will have
+    recipients: dict[str, Recipient] = field(default_factory=dict)  # by Address.key: once each
+    body: Body | None = None  # while BDAT goes on
+    broken: bool = False  # a BDAT was refused: the rest only gets read (RFC 3030 §2)

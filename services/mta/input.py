@@ -1,0 +1,100 @@
+"""What a client has sent and nobody has read yet: lines for commands, pieces for messages."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.mta.limits import MAX_UNREAD
+
+
+class Gone(Exception):
+    """The client has closed the connection, or it was closed."""
+
+
+class LineTooLong(Exception):
+    """A line beyond its limit; it has been thrown away."""
+
+
+class Input:
+    """Bounded: a client that is too far ahead isn't read from until we have caught up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport: asyncio.Transport | None = None
+        self._loop = loop
+        self._data = b""
+        self._at = 0  # what lies before is read
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+        self._paused = False
+
+    def feed(self, data: bytes) -> None:
+        """Take what has arrived."""
+        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+        self._at = 0
+        if len(self._data) > MAX_UNREAD and not self._paused and self.transport is not None:
+            self._paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def end(self) -> None:
+        """No more will come; what is there can still be read."""
+        self._ended = True
+        self._wake()
+
+    def clear(self) -> None:
+        """Forget what wasn't read (RFC 3207 §6: nothing said before TLS counts after it)."""
+        self._data, self._at = b"", 0
+
+    def take_line(self) -> bytes | None:
+        """Return the next line with its line end, None if it isn't whole yet."""
+        end = self._data.find(b"\n", self._at)
+        if end < 0:
+            return None
+        line = self._data[self._at : end + 1]
+        self._at = end + 1
+        return line
+
+    def take(self, most: int = -1) -> bytes:
+        """Return what is there, up to `most` octets if that isn't negative."""
+        end = len(self._data) if most < 0 else min(len(self._data), self._at + most)
+        taken = self._data[self._at : end]
+        self._at = end
+        return taken
+
+    def put_back(self, data: bytes) -> None:
+        """Give back the end of what was taken last."""
+        self._data = data + self._data[self._at :]
+        self._at = 0
+
+    async def line(self, limit: int) -> bytes:
+        """Wait for a whole line of at most `limit` octets; LineTooLong, Gone."""
+        while (line := self.take_line()) is None:
+            if len(self._data) - self._at > limit:
+                await self._skip_line()
+                raise LineTooLong
+            await self.more()
+        if len(line) > limit:
+            raise LineTooLong
+        return line
+
+    async def more(self) -> None:
+        """Wait until more has arrived; Gone when nothing will."""
+        if self._ended:
+            raise Gone
+        if self._paused and self.transport is not None:
+            self._paused = False
+            self.transport.resume_reading()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def _skip_line(self) -> None:
+        while self.take_line() is None:
+            self.clear()
+            await self.more()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
