@@ -361,7 +361,8 @@ def _storing(uid: bool) -> Parse:
 SELECT_PARAMETERS: frozenset[bytes] = frozenset()
 CREATE_PARAMETERS: frozenset[bytes] = frozenset()
 LIST_SELECTION_OPTIONS: frozenset[bytes] = frozenset()
-LIST_RETURN_OPTIONS: frozenset[bytes] = frozenset()
+# Both attributes are always returned (RFC 3348, RFC 6154), so asking for them changes nothing
+LIST_RETURN_OPTIONS: frozenset[bytes] = frozenset((b"CHILDREN", b"SPECIAL-USE"))
 
 COMMANDS: dict[bytes, Parse] = {
     b"APPEND": _parse_append_whole,

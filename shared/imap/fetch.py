@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -92,6 +92,11 @@ def parse_fetch_items(scanner: Scanner) -> tuple[FetchAttribute, ...]:
         return macro
     scanner.position = start
     return (_parse_item(scanner),)
+
+
+def sets_seen(items: Iterable[FetchAttribute]) -> bool:
+    r"""Say whether fetching these items marks a message as \Seen (RFC 3501 §6.4.5)."""
+    return any(isinstance(item, BodySection) and not item.peek for item in items)
 
 
 def _parse_item(scanner: Scanner) -> FetchAttribute:

@@ -10,7 +10,7 @@ from shared.imap import command as c
 from shared.imap import flags
 from shared.imap.command import Command, StatusItem, StoreAction
 from shared.imap.command_parser import BadCharset, BadCommand, is_done, parse_append, parse_command
-from shared.imap.fetch import MACROS, BodySection, FetchItem, Partial, SectionText
+from shared.imap.fetch import MACROS, BodySection, FetchItem, Partial, SectionText, sets_seen
 from shared.imap.flags import FlagSet
 from shared.imap.limits import MAX_SEARCH_DEPTH, MAX_TAG
 from shared.imap.search import (
@@ -71,6 +71,9 @@ EXAMPLES: dict[bytes, Command] = {
     b'A202 LIST ~/Mail/ "%"': c.List(b"A202", "~/Mail/", ("%",)),
     b'A682 LIST "" *': c.List(b"A682", "", ("*",)),
     b'A02 LIST "" ("INBOX" "Drafts" "Sent/%")': c.List(b"A02", "", ("INBOX", "Drafts", "Sent/%"), extended=True),
+    b'A02 list "" "*" return (special-use children)': c.List(
+        b"A02", "", ("*",), returns=(b"SPECIAL-USE", b"CHILDREN"), extended=True
+    ),
     b'A02 LIST () "" *': c.List(b"A02", "", ("*",), extended=True),
     b'A002 LSUB "#news." "comp.mail.*"': c.Lsub(b"A002", "#news.", "comp.mail.*"),
     b"A042 STATUS blurdybloop (UIDNEXT MESSAGES)": c.Status(
@@ -277,6 +280,23 @@ FETCHES: dict[bytes, tuple[object, ...]] = {
 @pytest.mark.parametrize("items", FETCHES)
 def test_fetch(items: bytes) -> None:
     assert parse_command(b"A654 FETCH 2:4 " + items) == c.Fetch(b"A654", numbers((2, 4)), FETCHES[items])
+
+
+@pytest.mark.parametrize(
+    ("items", "seen"),
+    [
+        (b"BODY[]", True),
+        (b"(FLAGS RFC822.TEXT)", True),
+        (b"RFC822", True),
+        (b"BODY.PEEK[]", False),
+        (b"RFC822.HEADER", False),
+        (b"FULL", False),
+    ],
+)
+def test_what_sets_seen(items: bytes, seen: bool) -> None:
+    command = parse_command(b"a FETCH 1 " + items)
+    assert isinstance(command, c.Fetch)
+    assert sets_seen(command.items) is seen
 
 
 def test_uid_fetch_always_fetches_the_uid() -> None:
