@@ -77,6 +77,9 @@ class CommonSettings(BaseSettings):
         [], description="Networks (CIDR, JSON list) that may submit mail without logging in."
     )
     resolver: str = Field("", description="`ADDR:PORT` of the DNS resolver; empty: the system's.")
+    queue_lease: float = Field(
+        60.0, ge=1, description="Seconds after which the work of a worker that fell silent is taken by another."
+    )
     journal_segment_bytes: int = Field(
         64 * 1024 * 1024, ge=64 * 1024, description="A journal segment is sealed when it is larger, octets."
     )
