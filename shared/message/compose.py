@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_WORD = 255
-"""Characters of a host name, HELO argument or the like that go into a trace field."""
+"""Octets of a host name, HELO argument or the like that go into a trace field."""
+MAX_PATH = 512
+"""Octets of an address that go into a trace field."""
 LINE_LENGTH = 78
 """Trace fields are folded to lines of about this many characters (RFC 5322 §2.1.1)."""
 
@@ -73,7 +75,7 @@ def received_header(
         f"with {_word(protocol)}",
     ]
     if tls:
-        words.append(f"({_COMMENT_SPECIAL.sub('?', tls[:MAX_WORD])})")
+        words.append(f"({_COMMENT_SPECIAL.sub('?', _clip(tls, MAX_WORD))})")
     words.append(f"id {_word(entry_id)}")
     if len(recipients) == 1:
         words.append(f"for <{_path(recipients[0], utf8=utf8)}>")
@@ -116,12 +118,16 @@ def _without(data: bytes, ranges: list[tuple[int, int]]) -> bytes:
 
 def _word(text: str, *, utf8: bool = False) -> str:
     unsafe = _UNSAFE_UTF8_WORD if utf8 else _UNSAFE_WORD
-    return unsafe.sub("?", text[:MAX_WORD]) or "unknown"
+    return unsafe.sub("?", _clip(text, MAX_WORD)) or "unknown"
 
 
 def _path(address: str, *, utf8: bool) -> str:
-    address = _UNSAFE_PATH.sub("?", address[: 2 * MAX_WORD])
+    address = _UNSAFE_PATH.sub("?", _clip(address, MAX_PATH))
     return address if utf8 else address.encode("ascii", "replace").decode()
+
+
+def _clip(text: str, octets: int) -> str:
+    return text.encode("utf-8", "replace")[:octets].decode("utf-8", "ignore")
 
 
 def _ip_literal(ip: str) -> str:

@@ -23,7 +23,7 @@ _ZONES = {  # RFC 5322 §4.3; minutes east of UTC
 }
 _DATE = re.compile(
     rb"(?:[A-Za-z]{3,9},?\s*+)?(\d{1,2})[\s-]++([A-Za-z]{3})[a-z]*+[\s.-]++(\d{2,4})"
-    rb"(?:\s++(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:\.\d++)?)?+(?:\s*+([+-]\d{4}|[A-Za-z]{1,5}))?)?"
+    rb"(?:\s++(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:\.\d++)?)?(?:\s*+([+-]\d{4}|[A-Za-z]{1,5}))?)?"
 )
 MAX_DATE_BYTES = 200
 """Bytes of a Date field that are looked at."""

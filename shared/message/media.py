@@ -26,13 +26,13 @@ _TYPE = re.compile(rb"[ \t]*+([^\s/;=\"]++)[ \t]*+/[ \t]*+([^\s/;=\"]++)")
 _TOKEN = re.compile(rb"[ \t]*+([^\s;=\"]++)")
 # a quoted string, closed or not, or a token that may have spaces in it when no further "=" follows
 _PARAMETER = re.compile(
-    rb"[;\s]\s*+([^\s;=\"]++)\s*+=\s*+"
-    rb"(?:\"((?:[^\"\\]++|\\.)*+)\"?|([^;\s]*+(?:[ \t]++[^;\s=\"]++(?=[ \t]*+(?:;|\Z|[^;\s=\"])))*+))",
+    rb"(?:;|(?<!\s)\s)\s*+([^\s;=\"]++)\s*+=\s*+"
+    rb"(?:\"((?:[^\"\\]++|\\.)*)\"?|([^;\s]*+(?:[ \t]++[^;\s=\"]++(?=[ \t]*+(?:;|\Z|[^;\s=\"])))*))",
     re.DOTALL,
 )
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _SECTION = re.compile(rb"([^*]+)(?:\*(\d{1,3}))?(\*)?")
-_COMMENT_TOKEN = re.compile(rb"[^()\"\\]++|\"(?:[^\"\\]++|\\.)*+\"?|\\.?|[()]", re.DOTALL)
+_COMMENT_TOKEN = re.compile(rb"[^()\"\\]++|\"(?:[^\"\\]++|\\.)*\"?|\\.?|[()]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from binascii import a2b_qp
 from typing import TYPE_CHECKING
 
 from shared.message.charset import decode_text
-from shared.message.header import MAX_HEADER_BYTES, decode_base64, decode_words, iterate_fields, unfold
+from shared.message.header import MAX_HEADER_BYTES, decode_base64, decode_words
 from shared.message.octets import cut
 from shared.message.structure import parse_structure
 
@@ -21,6 +22,7 @@ MAX_TEXT_BYTES = 16 * 1024 * 1024
 MAX_RAW_SEARCH_BYTES = 1024 * 1024
 """Larger messages are mostly attachments: parsing pays."""
 
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
 # What a message without any of these says, it says in plain octets.
 _ENCODED = (b"base64", b"quoted-printable", b"=?", b"utf-16", b"utf-7", b"utf-32", b"\x1b")
 
@@ -42,19 +44,15 @@ def searchable_text(data: Octets, *, headers: bool = True) -> Iterator[str]:
     root = parse_structure(data)
     for part in root.walk():
         if headers or part is not root:
-            yield header_text(cut(data, part.header_start, min(part.header_end, part.header_start + _LIMIT)))
+            end = min(part.header_end, part.header_start + MAX_HEADER_BYTES)
+            yield header_text(cut(data, part.header_start, end))
         if part.media.type == b"text":
             yield part_text(data, part)
 
 
-_LIMIT = MAX_HEADER_BYTES
-
-
 def header_text(header: bytes) -> str:
-    """Every field of a header as `name: value` on a line of its own, decoded."""
-    return "".join(
-        f"{field.name.decode('latin_1')}: {decode_words(unfold(field.value))}\n" for field in iterate_fields(header)
-    )
+    """A whole header for people: each field on one line, encoded words decoded."""
+    return decode_words(_FOLD.sub(b"", header), MAX_HEADER_BYTES)
 
 
 def part_text(data: Octets, part: Part, limit: int = MAX_TEXT_BYTES) -> str:
