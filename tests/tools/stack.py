@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.tools.processes import kill_tree
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKETBOAT = REPOSITORY / ".venv" / "bin" / "packetboat"
 STANDARD_PORTS = {
@@ -123,7 +125,8 @@ class Stack:
         try:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            _kill_session(process)
+            kill_tree([process.pid])
+            process.wait()
             raise StackError(f"still running {timeout} s after SIGTERM\n{self.output()}") from None
         if status != 0:
             raise StackError(f"exit status {status}\n{self.output()}")
@@ -132,7 +135,8 @@ class Stack:
         """SIGKILL to the supervisor and all its processes at once, as a power cut would."""
         process, self._process = self._process, None
         if process is not None:
-            _kill_session(process, self.all_pids())
+            kill_tree([process.pid])
+            process.wait()
 
     __enter__ = start
 
@@ -301,18 +305,6 @@ def _is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _kill_session(process: subprocess.Popen[bytes], others: Iterable[int] = ()) -> None:
-    """Kill the process group, and those of its children that left it; the supervisor first."""
-    victims = list(others)
-    for pid in (process.pid, *victims):
-        _send(pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    while any(is_alive(pid) for pid in victims):
-        time.sleep(0.01)
 
 
 def _send(pid: int, how: signal.Signals) -> None:

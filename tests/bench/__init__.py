@@ -1,0 +1,1 @@
+"""Packetboat and its peers measured side by side: `make bench`."""
