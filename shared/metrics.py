@@ -25,3 +25,17 @@ FSYNC_SECONDS = Histogram(
 
 # logins, all services
 LOGINS = Counter("packetboat_logins_total", "Logins by protocol and outcome", ["protocol", "outcome"])
+
+# mda
+DELIVERED = Counter("packetboat_delivered_total", "Targets that the MDA brought to an end", ["outcome"])
+DELIVERY_SECONDS = Histogram(
+    "packetboat_delivery_seconds",
+    "From acceptance to the mailbox",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300),
+)
+
+# relay
+RELAY_OUTCOMES = Counter("packetboat_relay_outcomes_total", "Recipients by what became of them", ["outcome"])
+RELAY_CONNECTIONS = Counter(
+    "packetboat_relay_connections_total", "Connections to other servers by outcome", ["outcome"]
+)

@@ -2,7 +2,7 @@
 
 The gate is the ledger's row of (entry, recipient, target): whoever inserts it does what it stands for,
 in the same transaction. A job is done as a whole or not at all, so that any ledger row of a recipient
-says that all of its targets are done.
+says that all of its targets are done. One entry may have several jobs, of different recipients.
 
     results = await database.write(deliver, jobs, now)
 """
@@ -35,6 +35,7 @@ class Outcome(StrEnum):
     DELIVERED = "delivered"
     REDIRECTED = "redirected"
     BOUNCED = "bounced"
+    FAILED = "failed"  # like bounced, where no report may be sent
     DISCARDED = "discarded"
     DROPPED = "dropped"
 
@@ -66,13 +67,14 @@ Step: TypeAlias = Deliver | Record
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that becomes of one entry's recipients in this lane; entries are distinct within a batch."""
+    """All that becomes of one recipient of an entry (or of several)."""
 
     blob: NewBlob
     sender: str
     steps: tuple[Step, ...]
     internal_date: int  # Unix seconds
     message_id: str = ""
+    waited: bool = False  # `pending` has rows of it, which go when it is done
 
     @property
     def entry(self) -> str:
@@ -117,10 +119,25 @@ class Result:
     refused: tuple[tuple[Deliver, Refusal], ...] = ()
 
 
-def finished(entries: Iterable[str]) -> Work[set[tuple[str, str]]]:
-    """Return the (entry, recipient) pairs that the ledger has."""
-    rows = yield sql.finished(entries=list(entries))
-    return {(row["entry"], row["recipient"]) for row in rows}
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is on record of some entries, as (entry, recipient) pairs."""
+
+    finished: frozenset[tuple[str, str]]
+    held: frozenset[tuple[str, str]]  # wait for the operator
+    waiting: frozenset[tuple[str, str]]  # were held, and the operator let them go on
+
+
+def history(entries: Iterable[str]) -> Work[History]:
+    """Return what is on record of entries in this lane."""
+    ids = list(entries)
+    done = yield sql.finished(entries=ids)
+    pending = yield sql.waiting(entries=ids, lane=Lane.DELIVERY.value)
+    return History(
+        frozenset((row["entry"], row["recipient"]) for row in done),
+        frozenset((row["entry"], row["recipient"]) for row in pending if row["held"]),
+        frozenset((row["entry"], row["recipient"]) for row in pending if not row["held"]),
+    )
 
 
 def deliver(jobs: Sequence[Job], now: int) -> Work[list[Result]]:
@@ -132,6 +149,7 @@ def deliver(jobs: Sequence[Job], now: int) -> Work[list[Result]]:
         _place(batch, task)
     yield from _undo(batch)
     yield from _insert(batch)
+    yield from _stop_waiting(batch)
     return [_result(task) for task in batch.tasks]
 
 
@@ -302,7 +320,7 @@ def _insert(batch: _Batch) -> Work[None]:
     yield sql.use_room.many([{"id": key, "bytes": room.bytes, "messages": room.messages} for key, room in rooms])
     targets = sorted((t for t in batch.targets.values() if t.messages), key=lambda target: target.id)
     yield sql.give_uids.many([_counts(target) for target in targets])
-    blobs = yield from insert_blobs([task.job.blob for task in tasks], batch.segments)
+    blobs = yield from insert_blobs(list({task.job.entry: task.job.blob for task in tasks}.values()), batch.segments)
     for chunk in chunked([(*row[:2], blobs[row[2]], *row[3:]) for row in rows]):
         yield message_sql.insert_messages(rows=chunk)
     yield from _correct_details(tasks)
@@ -319,6 +337,21 @@ def _message_rows(task: _Task, now: int) -> list[tuple[Any, ...]]:
         when = task.job.internal_date
         rows.append((target.id, uid, task.job.entry, target.modseq, flags, when, saved, size, step.prefix))
     return rows
+
+
+def _stop_waiting(batch: _Batch) -> Work[None]:
+    """Remove what `pending` has of the jobs that are done."""
+    keys = {
+        (task.job.entry, step.recipient)
+        for task in batch.tasks
+        if task.job.waited and task.fate in (Fate.DONE, Fate.DUPLICATE)
+        for step in task.job.steps
+    }
+    if keys:
+        lane = Lane.DELIVERY.value
+        yield sql.stop_waiting.many(
+            [{"entry": entry, "recipient": recipient, "lane": lane} for entry, recipient in sorted(keys)]
+        )
 
 
 def _correct_details(tasks: Sequence[_Task]) -> Work[None]:

@@ -34,5 +34,19 @@ INSERT INTO pending (entry, recipient, target, lane, segment_id, position, lengt
   due_at, first_at, held, reason, sender, message_id)
 VALUES :rows... ON CONFLICT (entry, recipient, target) DO UPDATE SET held = 1, reason = excluded.reason
 
--- name: release_held
-DELETE FROM pending WHERE entry IN (:entries...) AND lane = :lane
+-- name: waiting
+SELECT DISTINCT entry, recipient, held FROM pending WHERE entry IN (:entries...) AND lane = :lane
+
+-- name: stop_waiting
+DELETE FROM pending WHERE entry = :entry AND recipient = :recipient AND lane = :lane
+
+-- name: place_of
+SELECT s.name, b.position, b.length, b.body, b.inline_size, b.size, b.large
+FROM blob b JOIN segment s ON s.id = b.segment_id WHERE b.entry = :entry
+
+-- name: pending_place_of
+SELECT s.name, p.position, p.length, p.body, p.inline_size, p.size, p.large
+FROM pending p JOIN segment s ON s.id = p.segment_id WHERE p.entry = :entry LIMIT 1
+
+-- name: segment_state
+SELECT state FROM segment WHERE name = :name

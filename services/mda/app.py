@@ -1,0 +1,186 @@
+"""One worker process of the mda: its collaborators, the loops that take work, upkeep, health and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from services.mda.children import Children
+from services.mda.courier import Courier, Limits, Stuck
+from services.mda.expansions import Expansions
+from services.mda.settings import MdaSettings
+from services.mda.upkeep import keep_maintaining
+from shared.db import Database
+from shared.db import connect as connect_database
+from shared.directory import Directory
+from shared.journal.limits import Limits as JournalLimits
+from shared.journal.reader import Reader
+from shared.journal.writer import Writer
+from shared.mailbox.watch import Announcer
+from shared.maillog import MailLog
+from shared.message.envelope import Lane
+from shared.queue.connection import connect as connect_redis
+from shared.queue.delivery import Lease, Queue
+from shared.queue.notify import Publisher
+from shared.queue.outbox import Outbox
+from shared.queue.recovery import Sweep
+from shared.queue.upkeep import AWAY, Sweeper, keep_promoting, keep_pruning, watch_epoch
+
+READ_BLOCK_MS = 1_000  # a draining worker waits as long for its last read
+RECLAIMS = 4  # looks for expired leases in one lease's time
+PAUSE_FIRST, PAUSE_MOST = 0.1, 5.0  # seconds to wait when Redis, SQL or the volume is away
+FINISHING_SHARE = 0.7  # of the grace period, for batches under way
+PUSHING_SHARE = 0.2  # … and for children on their way to Redis, which the sweep finds as well
+
+
+class MdaWorker:
+    """Delivers mail; `end_process` is what a failed journal or a stuck thread calls."""
+
+    def __init__(self, settings: MdaSettings, index: int, *, end_process: Callable[[int], object] = os._exit) -> None:
+        self._settings = settings
+        self._index = index
+        self._end_process = end_process
+        self._log = MailLog("mda")
+        self._stopping = False
+        self._trouble: dict[int, str] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loops: list[asyncio.Task[None]] = []
+        self._reclaimed = 0.0
+
+    async def start(self) -> None:
+        """Open the journal, connect, begin to take work."""
+        settings = self._settings
+        self._database: Database = await connect_database(settings.sql)
+        self._redis = connect_redis(settings.redis)
+        lease_ms = int(settings.mda_lease * 1000)
+        self._queue = Queue(self._redis, f"mda-{self._index}-{os.getpid()}", lease_ms=lease_ms)
+        self._outbox = Outbox(self._queue)
+        self._reader = Reader(settings.journal)
+        self._writer = self._make_writer()
+        await self._writer.open()
+        announcer = Announcer(Publisher(self._redis))
+        self._courier = self._make_courier(announcer)
+        self._run(self._outbox.run())
+        self._run(announcer.run())
+        self._run(keep_promoting(self._queue))
+        self._run(keep_pruning(self._queue))
+        self._run(watch_epoch(self._queue, self._writer.epoch_changed))
+        sweep = Sweep(self._database, self._queue, settings.journal, self._reader)
+        self._run(Sweeper(self._queue, sweep).run())
+        self._run(keep_maintaining(self._database, self._redis, settings.journal, self._reader))
+        for slot in range(settings.mda_parallel):
+            self._loops.append(self._watched(self._take_work(slot)))
+
+    async def problems(self) -> list[str]:
+        """Say why mail isn't being delivered."""
+        if self._writer.is_poisoned:
+            return ["the journal failed"]
+        return sorted(set(self._trouble.values()))
+
+    async def drain(self) -> None:
+        """Take no more work, finish what is under way or give it back, push what is left to push."""
+        grace = self._settings.grace_period
+        self._stopping = True
+        _, late = await asyncio.wait(self._loops, timeout=grace * FINISHING_SHARE)
+        await _cancel(late)
+        await self._writer.close()
+        await self._outbox.drain(grace * PUSHING_SHARE)
+        await _cancel(self._tasks)
+        await self._redis.aclose()
+        await self._database.close()
+        self._reader.close()
+
+    async def _take_work(self, slot: int) -> None:
+        """Read and work, one batch after the other; wait while anything that is needed is away."""
+        pause = PAUSE_FIRST
+        while not self._stopping:
+            try:
+                leases = await self._next()
+                if leases:
+                    await self._courier.work(leases)
+            except AWAY as error:
+                self._trouble[slot] = str(error)
+                self._log.trouble("delivery paused", error=str(error), pause=pause)
+                await self._pause(pause)
+                pause = min(pause * 2, PAUSE_MOST)
+                continue
+            except Stuck:
+                raise  # a thread doesn't come back: only the end of the process stops it
+            except Exception as error:  # noqa: BLE001 - a bug that a message met: its lease expires, counted
+                self._log.trouble("batch failed", error=repr(error))
+            self._trouble.pop(slot, None)
+            pause = PAUSE_FIRST
+
+    async def _next(self) -> list[Lease]:
+        """Take over expired leases now and then, else read new work."""
+        now = time.monotonic()
+        if now - self._reclaimed >= self._settings.mda_lease / RECLAIMS:
+            self._reclaimed = now
+            leases = await self._queue.reclaim(Lane.DELIVERY, self._settings.mda_batch)
+            if leases:
+                self._reclaimed = 0.0  # there may be more
+                return leases
+        return await self._queue.read(Lane.DELIVERY, self._settings.mda_batch, READ_BLOCK_MS)
+
+    async def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._stopping and time.monotonic() < deadline:
+            await asyncio.sleep(min(0.1, seconds))
+
+    def _make_writer(self) -> Writer:
+        settings = self._settings
+        limits = JournalLimits(
+            segment_size=settings.journal_segment_bytes,
+            segment_age=settings.journal_segment_age,
+            reserve=settings.reserve_bytes,
+        )
+        return Writer(
+            settings.journal,
+            f"mda-{self._index}",
+            limits=limits,
+            may_use_reserve=True,
+            on_poison=self._give_up,
+        )
+
+    def _make_courier(self, announcer: Announcer) -> Courier:
+        settings = self._settings
+        directory = Directory(self._database)
+        return Courier(
+            self._database,
+            self._queue,
+            self._reader,
+            self._writer,
+            self._outbox,
+            Expansions(directory),
+            Children(self._writer, directory, settings.name),
+            announcer,
+            self._log,
+            limits=Limits(settings.mda_isolation_time, settings.mda_stuck_time),
+        )
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(self._watched(work))
+
+    def _watched(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._check_task)
+        return task
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (self._stopping and task.exception() is None):
+            return
+        self._give_up(task.exception() or RuntimeError("a task that never ends has ended"))
+
+    def _give_up(self, error: BaseException) -> None:
+        self._log.trouble("giving up", error=repr(error))
+        self._end_process(1)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,36 @@
+"""An entry being worked on: its lease, its envelope, its bytes, and what is rendered of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.journal.reference import Reference
+from shared.message.envelope import Envelope
+from shared.message.header import find_header_end, iterate_fields
+from shared.message.rendered import Rendered
+from shared.queue.delivery import Lease
+
+
+@dataclass(slots=True)
+class Entry:
+    """One leased entry; `message` is the record's bytes, without any recipient's prefix."""
+
+    lease: Lease
+    reference: Reference  # replaced if the bytes have to be appended again
+    envelope: Envelope
+    message: bytes
+    rendered: Rendered
+
+    @property
+    def id(self) -> str:
+        """The entry's id."""
+        return self.envelope.id
+
+    def header_values(self, name: bytes) -> list[str]:
+        """Return the values of all header fields of a lower-case name."""
+        end = find_header_end(self.message)
+        return [
+            field.value.strip().decode("utf-8", "replace")
+            for field in iterate_fields(self.message, 0, end)
+            if field.name.lower() == name
+        ]

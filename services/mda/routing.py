@@ -1,0 +1,119 @@
+"""What is to become of a recipient: deliveries, redirects, bounces, as a job for the batch transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.mda.children import Child, Children
+from services.mda.entry import Entry
+from services.mda.failure import DISABLED, LOOP, UNKNOWN, Failure
+from shared.address import Address
+from shared.directory import Account, Expansion
+from shared.mailbox.blobs import NewBlob
+from shared.mailbox.deliver import Deliver, Job, Outcome, Record, Step
+from shared.message.compose import delivered_to_header, return_path_header
+from shared.message.envelope import Recipient
+
+MAX_HOPS = 10  # redirects that one message may go through here
+MAX_RECEIVED = 100  # Received fields (RFC 5321 §6.3)
+
+
+@dataclass(slots=True)
+class Route:
+    """A recipient's job and the children that have to be durable before it is committed."""
+
+    entry: Entry
+    recipient: Recipient
+    expansion: Expansion
+    refused: dict[str, Failure] = field(default_factory=dict)  # what the transaction found out
+    job: Job | None = None
+    children: dict[str, Child] = field(default_factory=dict)  # by id
+    waited: bool = False
+
+
+class Router:
+    """Turns where an address leads into steps; it decides, and does nothing itself."""
+
+    def __init__(self, children: Children) -> None:
+        self._children = children
+
+    async def plan(self, route: Route) -> Job:
+        """Fill in a route's job and children; again after something was refused."""
+        route.children.clear()
+        steps: list[Step] = [self._deliver(route, account) for account in _receiving(route)]
+        forwards = self._forwards(route)
+        steps += [self._redirect(route, target) for target in forwards]
+        failures = _failures(route, delivered=bool(steps))
+        for target, failure in failures.items():
+            steps.append(await self._bounce(route, target, failure))
+        if any(isinstance(step, Deliver) for step in steps) or forwards:
+            await self._confirm(route, expanded=not any(isinstance(step, Deliver) for step in steps))
+        steps += _dropped(route, forwards, failures)
+        envelope = route.entry.envelope
+        route.job = Job(
+            blob=NewBlob(envelope.id, route.entry.reference, route.entry.rendered),
+            sender=envelope.sender,
+            steps=tuple(steps),
+            internal_date=envelope.received_at // 1_000_000,
+            message_id=envelope.message_id or route.entry.rendered.message_id,
+            waited=route.waited,
+        )
+        return route.job
+
+    def _deliver(self, route: Route, account: Account) -> Deliver:
+        prefix = return_path_header(route.entry.envelope.sender) + delivered_to_header(route.recipient.address)
+        return Deliver(route.recipient.address, account.address, account.id, prefix)
+
+    def _forwards(self, route: Route) -> tuple[Address, ...]:
+        return () if route.expansion.forwards and loops(route.entry, route.recipient) else route.expansion.forwards
+
+    def _redirect(self, route: Route, target: Address) -> Record:
+        child = self._children.redirect(route.entry, route.recipient, target)
+        route.children[child.id] = child
+        return Record(route.recipient.address, str(target), Outcome.REDIRECTED, {"child": child.id})
+
+    async def _bounce(self, route: Route, target: str, failure: Failure) -> Record:
+        child = await self._children.bounce(route.entry, route.recipient, target, failure)
+        if child is None:
+            return Record(route.recipient.address, target, Outcome.FAILED, {"reason": str(failure)})
+        route.children[child.id] = child
+        detail = {"reason": str(failure), "child": child.id}
+        return Record(route.recipient.address, target, Outcome.BOUNCED, detail)
+
+    async def _confirm(self, route: Route, *, expanded: bool) -> None:
+        child = await self._children.success(route.entry, route.recipient, expanded=expanded)
+        if child is not None:
+            route.children[child.id] = child
+
+
+def loops(entry: Entry, recipient: Recipient) -> bool:
+    """Whether the message was sent on from here before, or has come too far."""
+    if entry.envelope.hops >= MAX_HOPS or len(entry.header_values(b"received")) > MAX_RECEIVED:
+        return True
+    key = recipient.address.lower()
+    return any(value.lower() == key for value in entry.header_values(b"delivered-to"))
+
+
+def _receiving(route: Route) -> list[Account]:
+    return [a for a in route.expansion.accounts if a.enabled and a.address not in route.refused]
+
+
+def _failures(route: Route, *, delivered: bool) -> Mapping[str, Failure]:
+    """Return the targets that can't have the message; the recipient itself if it leads nowhere."""
+    expansion = route.expansion
+    failures = {account.address: DISABLED for account in expansion.accounts if not account.enabled}
+    failures |= {str(address): UNKNOWN for address in expansion.unknown}
+    failures |= route.refused
+    if not delivered and not failures:
+        lost = expansion.cut or expansion.forwards
+        failures[route.recipient.address] = LOOP if lost else UNKNOWN
+    return failures
+
+
+def _dropped(route: Route, forwards: tuple[Address, ...], failures: Mapping[str, Failure]) -> list[Step]:
+    """Put on record the forwards that would go round in a loop, where others got the message."""
+    targets = [str(target) for target in route.expansion.forwards if target not in forwards]
+    if not targets or route.recipient.address in failures:
+        return []
+    return [Record(route.recipient.address, target, Outcome.DROPPED, {"reason": str(LOOP)}) for target in targets]

@@ -1,0 +1,62 @@
+"""Pruning and compaction, by one MDA worker of all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import structlog
+from redis.asyncio import Redis
+
+from shared.db import Database
+from shared.journal.reader import Reader
+from shared.mailbox.maintenance import Progress, maintain
+from shared.queue.lease import NamedLease
+from shared.queue.upkeep import AWAY
+
+INTERVAL = 60.0  # seconds between passes
+LEASE = 3 * INTERVAL  # seconds
+TURN = INTERVAL / 2  # seconds between renewals while a pass goes on
+
+log = structlog.get_logger(__name__)
+
+
+async def keep_maintaining(database: Database, redis: Redis, root: Path, reader: Reader) -> None:
+    """Do one pass after the other, until cancelled; a pass is harmless where two workers do it at once."""
+    lease = NamedLease(redis, "maintenance", ttl=LEASE)
+    progress = Progress()
+    try:
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                await _pass(lease, database, root, reader, progress)
+            except AWAY as error:
+                log.warning("maintenance paused", error=str(error))
+    finally:
+        try:
+            await lease.release()
+        except AWAY as error:
+            log.info("maintenance lease left to expire", error=str(error))
+
+
+async def _pass(lease: NamedLease, database: Database, root: Path, reader: Reader, progress: Progress) -> None:
+    if not await lease.acquire():
+        return
+    began = time.monotonic()
+    renewing = asyncio.create_task(_renew(lease))
+    try:
+        report = await maintain(database, root, reader, progress=progress)
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+    log.debug("maintained", seconds=round(time.monotonic() - began, 3), report=report)
+
+
+async def _renew(lease: NamedLease) -> None:
+    while True:
+        await asyncio.sleep(TURN)
+        try:
+            await lease.renew()
+        except AWAY as error:
+            log.info("maintenance lease not renewed", error=str(error))
