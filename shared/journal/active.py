@@ -32,9 +32,8 @@ class ActiveSegment:
         self._identity = (status.st_dev, status.st_ino)
 
     @classmethod
-    def create(cls, root: Path, writer: str, number: int, now: float) -> ActiveSegment:
+    def create(cls, root: Path, name: str, now: float) -> ActiveSegment:
         """Create a segment whose name is durable; OSError, and then nothing was written."""
-        name = new_segment_name(writer, number, now)
         path = open_path(root, name)
         make_durable_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
@@ -76,20 +75,21 @@ class ActiveSegment:
             os.close(descriptor)
         return (status.st_dev, status.st_ino) != self._identity
 
-    def seal(self) -> None:
-        """End the segment and give it its final name; nothing happens if another worker was first."""
+    def seal(self) -> bool:
+        """End the segment and give it its final name; False if another worker was first."""
         if self.is_fenced():
             self.abandon()
-            return
+            return False
         self._write_end()
         try:
             os.rename(self._path, sealed_path(self._root, self.name))
         except FileNotFoundError:
             self.abandon()
-            return
+            return False
         sync_folder(self._path.parent)
         os.fdatasync(self._descriptor)
         self.abandon()
+        return True
 
     def abandon(self) -> None:
         """Never touch the file again."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from shared.journal.active import FULL, ActiveSegment
+from shared.journal.active import FULL, ActiveSegment, new_segment_name
 from shared.journal.errors import JournalFailed, JournalFull
 from shared.journal.limits import Limits
 from shared.journal.record import Draft
@@ -183,7 +183,8 @@ class Committer:
         """Begin a segment; when that fails nothing was written, so that only this group is refused."""
         self._number += 1
         try:
-            segment = ActiveSegment.create(self._root, self._name, self._number, self._clock())
+            now = self._clock()
+            segment = ActiveSegment.create(self._root, new_segment_name(self._name, self._number, now), now)
         except OSError as error:
             if error.errno in FULL:
                 raise JournalFull("the mail volume is full") from error

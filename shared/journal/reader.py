@@ -14,12 +14,14 @@ from shared.journal.errors import RecordUnavailable
 from shared.journal.record import (
     HEADER_LENGTH,
     BadRecord,
+    Draft,
     Header,
     RecordKind,
     check_body,
     large_name,
     parse_envelope,
     parse_header,
+    to_draft,
 )
 from shared.journal.reference import Reference, large_path, nonce_of, open_path, sealed_path
 from shared.journal.scan import Corruption, ScannedRecord, TornTail, scan
@@ -59,6 +61,17 @@ class Reader:
         header, record, message = self._verified(ref)
         try:
             return parse_envelope(header, record), message
+        except BadRecord as error:
+            raise _unavailable(ref, str(error)) from error
+
+    def draft(self, ref: Reference) -> Draft:
+        """Return a record to be written again elsewhere, its envelope byte by byte, all but a large file verified."""
+        record = self._segment_bytes(ref, ref.offset, ref.length)
+        try:
+            header = _header(ref, record)
+            check_body(header, record)
+            parse_envelope(header, record)
+            return to_draft(header, record)
         except BadRecord as error:
             raise _unavailable(ref, str(error)) from error
 

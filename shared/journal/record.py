@@ -213,6 +213,14 @@ def large_name(header: Header, record: bytes | memoryview) -> str:
         raise BadRecord(f"large file's name: {error}") from None
 
 
+def to_draft(header: Header, record: bytes) -> Draft:
+    """Return what a verified record holds, to be written into another segment with the same length."""
+    name = large_name(header, record)
+    large = LargeFile(name, header.large_size, header.large_crc) if name else None
+    envelope = record[HEADER_LENGTH : HEADER_LENGTH + header.envelope_length]
+    return Draft(envelope, record[header.body : header.body + header.inline_length], large)
+
+
 def body_crc(name: bytes, parts: Sequence[bytes]) -> int:
     """Return the CRC-32 that ends a record."""
     crc = zlib.crc32(name)

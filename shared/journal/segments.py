@@ -25,6 +25,7 @@ from shared.journal.reference import (
 )
 
 COMPACTED_WRITER = "compacted"
+MARK_SUFFIX = ".unnamed"
 QUARANTINE_FOLDER = "quarantine"
 MAX_QUARANTINE = 64 * 1024 * 1024  # bytes kept of one damaged stretch
 
@@ -68,6 +69,7 @@ class LargeBody:
     name: str
     size: int  # bytes
     modified: float  # Unix time, seconds
+    is_marked: bool  # nothing named it when maintenance last looked
 
 
 def kind_of(segment: str) -> SegmentKind:
@@ -105,11 +107,11 @@ def take_over(root: Path, segment: str) -> Segment:
 
 
 def unlink(root: Path, segment: str) -> None:
-    """Remove a sealed segment for good; harmless if it is gone."""
-    path = sealed_path(root, segment)
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-        sync_folder(path.parent)
+    """Remove a segment for good, whatever its state; harmless if it is gone."""
+    for path in (open_path(root, segment), sealed_path(root, segment)):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            sync_folder(path.parent)
 
 
 def remove_empty_days(root: Path, before: str) -> None:
@@ -141,19 +143,36 @@ def quarantine(root: Path, segment: str, offset: int, length: int) -> Path:
 def list_large(root: Path) -> Iterator[LargeBody]:
     """Yield all large files, those still being written too."""
     for folder in _entries(root / LARGE_FOLDER):
-        for entry in _entries(Path(folder.path)):
-            name = entry.name.removesuffix(LARGE_SUFFIX)
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                status = entry.stat()
-                yield LargeBody(check_large(name), status.st_size, status.st_mtime)
+        files = {entry.name: entry for entry in _entries(Path(folder.path))}
+        for entry in files.values():
+            name, suffix = os.path.splitext(entry.name)
+            if suffix == LARGE_SUFFIX:
+                with contextlib.suppress(FileNotFoundError, ValueError):
+                    status = entry.stat()
+                    marked = name + MARK_SUFFIX in files
+                    yield LargeBody(check_large(name), status.st_size, status.st_mtime, marked)
 
 
 def unlink_large(root: Path, large: str) -> None:
     """Remove a large file for good; harmless if it is gone."""
     path = large_path(root, large)
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-        sync_folder(path.parent)
+    for file in (path, path.with_suffix(MARK_SUFFIX)):
+        with contextlib.suppress(FileNotFoundError):
+            file.unlink()
+            sync_folder(path.parent)
+
+
+def mark_large(root: Path, large: str) -> float:
+    """Note that nothing names a large file; return since when that is known, in Unix seconds."""
+    mark = large_path(root, large).with_suffix(MARK_SUFFIX)
+    with contextlib.suppress(FileExistsError):
+        mark.touch(exist_ok=False)
+    return mark.stat().st_mtime
+
+
+def unmark_large(root: Path, large: str) -> None:
+    """Forget the note: something names the file."""
+    large_path(root, large).with_suffix(MARK_SUFFIX).unlink(missing_ok=True)
 
 
 def free_bytes(root: Path) -> int:
