@@ -80,6 +80,9 @@ class CommonSettings(BaseSettings):
     queue_lease: float = Field(
         60.0, ge=1, description="Seconds after which the work of a worker that fell silent is taken by another."
     )
+    sweep_interval: float = Field(
+        30.0, gt=0, description="Seconds between looks for mail that Redis has forgotten, by one worker of all."
+    )
     journal_segment_bytes: int = Field(
         64 * 1024 * 1024, ge=64 * 1024, description="A journal segment is sealed when it is larger, octets."
     )

@@ -162,7 +162,7 @@ async def _dns(settings: CommonSettings) -> Finding:
         resolver.lifetime = 5
         where = settings.resolver or ", ".join(str(server) for server in resolver.nameservers)
         await resolver.resolve(".", "NS")
-    except dns.resolver.NoAnswer:
+    except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
         return Finding("DNS", f"{where} answers")
     except (dns.exception.DNSException, OSError, ValueError) as error:
         return Finding("DNS", str(error), "mail for other servers waits until a resolver answers: see --resolver")

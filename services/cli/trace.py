@@ -55,7 +55,8 @@ async def _events(data: Path, what: str, limit: int) -> list[dict[str, Any]]:
             async for item in outstanding(database, journal, Reader(journal))
             if _concerns(item, what) or item.envelope.id in entries
         ]
-    events = [_accepted(entry) for entry in sorted(entries - {item.envelope.id for item in waiting})]
+    senders = {row["entry"]: row["sender"] for row in (*ledger, *pending)}
+    events = [_accepted(entry, senders[entry]) for entry in sorted(entries - {item.envelope.id for item in waiting})]
     events += [event for item in waiting for event in _queued(item)]
     events += [_from_ledger(row) for row in ledger] + [_from_pending(row) for row in pending]
     unique = {orjson.dumps(event): event for event in events}
@@ -95,8 +96,8 @@ def _concerns(item: Outstanding, what: str) -> bool:
     )
 
 
-def _accepted(entry: str) -> dict[str, Any]:
-    return {"at": timestamp_ms(entry) * 1000, "entry": entry, "what": "accepted"}
+def _accepted(entry: str, sender: str) -> dict[str, Any]:
+    return {"at": timestamp_ms(entry) * 1000, "entry": entry, "what": "accepted", "from": sender or "<>"}
 
 
 def _queued(item: Outstanding) -> Iterable[dict[str, Any]]:
@@ -105,7 +106,7 @@ def _queued(item: Outstanding) -> Iterable[dict[str, Any]]:
         "at": timestamp_ms(item.envelope.id) * 1000,
         "entry": item.envelope.id,
         "what": "accepted",
-        **({"from": item.envelope.sender, "ip": origin.ip, "protocol": origin.protocol} if origin.service else {}),
+        **({"from": item.envelope.sender or "<>", "ip": origin.ip, "protocol": origin.protocol} if origin.service else {}),
     }
     for recipient in item.recipients:
         yield {

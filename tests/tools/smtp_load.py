@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import smtplib
 import ssl
 import threading
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Self
 
 ID_FIELD = "X-Load-Id"
+_ENTRY = re.compile(rb"\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b")  # an entry id in a 250
 RETRY_PAUSE = 0.1  # seconds after a failure
 SOCKET_TIMEOUT = 60.0
 
@@ -50,6 +52,7 @@ class SmtpLoad:
         self.plan = plan
         self.log = log
         self.acknowledged: dict[str, str] = {}
+        self.entries: dict[str, str] = {}  # by the entry id that the 250 told: its recipient
         self.refused: dict[str, str] = {}  # id: permanent reply
         self.temporary_failures = 0
         self.lost_connections = 0
@@ -122,33 +125,37 @@ class SmtpLoad:
         """One message; raises SMTPException to have it tried again."""
         recipient = self.plan.recipients[number % len(self.plan.recipients)]
         load_id = f"{self._run}-{number:06d}"
+        reply: bytes | None = b""
         for attempt in (
             lambda: smtp.mail(self.plan.sender),
             lambda: smtp.rcpt(recipient),
             lambda: smtp.data(load_message(load_id, self.plan.sender, recipient, self.plan.body_size)),
         ):
-            if not self._accepted(smtp, attempt, load_id):
+            reply = self._accepted(smtp, attempt, load_id)
+            if reply is None:
                 return
         with self._lock:
             self._file.write(f"{load_id} {recipient}\n")
             self._file.flush()
             self.acknowledged[load_id] = recipient
+            if entry := _ENTRY.search(reply or b""):
+                self.entries[entry[0].decode()] = recipient
 
-    def _accepted(self, smtp: smtplib.SMTP, attempt: Callable[[], tuple[int, bytes]], load_id: str) -> bool:
-        """True for 2xx, False once a permanent refusal is noted; a temporary one is raised."""
+    def _accepted(self, smtp: smtplib.SMTP, attempt: Callable[[], tuple[int, bytes]], load_id: str) -> bytes | None:
+        """The text of a 2xx, None once a permanent refusal is noted; a temporary one is raised."""
         try:
             code, text = attempt()
         except smtplib.SMTPDataError as error:
             code, text = error.smtp_code, _octets(error.smtp_error)
         if code < 300:
-            return True
+            return text
         smtp.rset()
         if code < 500:
             self.temporary_failures += 1
             raise smtplib.SMTPResponseException(code, text)
         with self._lock:
             self.refused[load_id] = f"{code} {text.decode(errors='replace')}"
-        return False
+        return None
 
     def _note_lost(self, smtp: smtplib.SMTP | None) -> None:
         if smtp is not None:
