@@ -16,7 +16,7 @@ from services.mda.entry import Entry
 from services.mda.expansions import Expansions
 from services.mda.failure import OF_REFUSAL
 from services.mda.isolation import IsolationFailed, render_isolated
-from services.mda.loading import Unreadable, groups, load, load_one
+from services.mda.loading import Pending, Unreadable, groups, load
 from services.mda.routing import Route, Router
 from services.mda.unparsed import unparsed
 from shared.db import Database, Work
@@ -107,32 +107,33 @@ class Courier:
             async with RenewingLeases(self._queue, leases) as held:
                 for group in self._groups(leases):
                     await self._work_group(group)
-                    held.remove(group)
-                    for lease in group:
+                    done = [work.lease for work in group]
+                    held.remove(done)
+                    for lease in done:
                         del left[lease]
         except (*AWAY, asyncio.CancelledError):
             await self._give_back(list(left))
             raise
 
-    def _groups(self, leases: Sequence[Lease]) -> Iterator[list[Lease]]:
+    def _groups(self, leases: Sequence[Lease]) -> Iterator[list[Pending]]:
         """Entries that failed before go alone, so that they can't spoil others."""
         yield from groups([lease for lease in leases if lease.deliveries <= MAX_DELIVERIES])
         for lease in leases:
             if lease.deliveries > MAX_DELIVERIES:
-                yield [lease]
+                yield from groups([lease])
 
-    async def _work_group(self, leases: Sequence[Lease]) -> None:
+    async def _work_group(self, group: Sequence[Pending]) -> None:
         try:
-            await self._bring(leases)
+            await self._bring(group)
         except (*AWAY, Stuck):
             raise
         except Exception as error:
-            if leases[0].deliveries <= MAX_DELIVERIES:
+            if group[0].lease.deliveries <= MAX_DELIVERIES:
                 raise
-            await self._hold_all(leases[0], repr(error))
+            await self._hold_all(group[0], repr(error))
 
-    async def _bring(self, leases: Sequence[Lease]) -> None:
-        loaded = await self._load(leases)
+    async def _bring(self, group: Sequence[Pending]) -> None:
+        loaded = await self._load(group)
         entries = [found for found in loaded if isinstance(found, Entry)]
         for found in loaded:
             if isinstance(found, Unreadable):
@@ -152,22 +153,23 @@ class Courier:
 
     # Reading
 
-    async def _load(self, leases: Sequence[Lease]) -> list[Entry | Unreadable]:
-        if leases[0].deliveries > MAX_DELIVERIES:
-            return [await self._load_isolated(lease) for lease in leases]
+    async def _load(self, group: Sequence[Pending]) -> list[Entry | Unreadable]:
+        if group[0].lease.deliveries > MAX_DELIVERIES:
+            return await self._load_isolated(group)
         try:
-            return await asyncio.wait_for(asyncio.to_thread(load, self._reader, leases), self._limits.stuck)
+            return await asyncio.wait_for(asyncio.to_thread(load, self._reader, group), self._limits.stuck)
         except TimeoutError:
-            raise Stuck(f"parsing takes over {self._limits.stuck} s: {leases[0].item.entry} …") from None
+            first = group[0].lease.item.entry
+            raise Stuck(f"parsing takes over {self._limits.stuck} s: {first} …") from None
 
-    async def _load_isolated(self, lease: Lease) -> Entry | Unreadable:
-        reference = Reference.decode(lease.item.reference)
-        found = await asyncio.to_thread(load_one, self._reader, lease, reference, parse=False)
-        if isinstance(found, Entry):
-            try:
-                found.rendered = await render_isolated(found.message, self._limits.isolation)
-            except IsolationFailed as error:
-                self._log.trouble("delivered unparsed", entry=found.id, error=str(error))
+    async def _load_isolated(self, group: Sequence[Pending]) -> list[Entry | Unreadable]:
+        found = await asyncio.to_thread(load, self._reader, group, parse=False)
+        for entry in found:
+            if isinstance(entry, Entry):
+                try:
+                    entry.rendered = await render_isolated(entry.message, self._limits.isolation)
+                except IsolationFailed as error:
+                    self._log.trouble("delivered unparsed", entry=entry.id, error=str(error))
         return found
 
     async def _find_again(self, found: Unreadable) -> Entry | None:
@@ -175,9 +177,9 @@ class Courier:
         lease = found.lease
         reference = await self._database.read(_place_of, lease.item.entry)
         if reference is not None:
-            again = await asyncio.to_thread(load_one, self._reader, lease, reference)
-            if isinstance(again, Entry):
-                return again
+            again = await asyncio.to_thread(load, self._reader, [Pending(lease, reference)])
+            if isinstance(again[0], Entry):
+                return again[0]
         stale = Reference.decode(lease.item.reference)
         if await self._database.read(_is_rewritten, stale.segment):
             await self._queue.finish([lease])  # only what is on record for all recipients is rewritten
@@ -295,9 +297,9 @@ class Courier:
         await self._database.write(hold, job, recipients, received_at, reason, self._now())
         self._log.trouble("held", entry=route.entry.id, recipient=route.recipient.address, reason=reason)
 
-    async def _hold_all(self, lease: Lease, reason: str) -> None:
+    async def _hold_all(self, work: Pending, reason: str) -> None:
         """Keep an entry that fails again and again, whatever is done with it, for the operator."""
-        reference = Reference.decode(lease.item.reference)
+        lease, reference = work.lease, work.reference
         envelope = await asyncio.to_thread(self._reader.envelope, reference)
         entry = Entry(lease, reference, envelope, b"", unparsed(b""))
         job = Job(NewBlob(entry.id, reference, entry.rendered), envelope.sender, (), 0, envelope.message_id)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.mda.entry import Entry
 from services.mda.unparsed import unparsed
 from shared.errors import TemporaryFailure
-from shared.journal.reader import Reader
+from shared.journal.reader import Reader, RecordUnavailable
 from shared.journal.reference import Reference
+from shared.message.envelope import Envelope
 from shared.message.rendered import Rendered, render
 from shared.queue.delivery import Lease
 
@@ -24,33 +25,45 @@ class Unreadable:
     failure: TemporaryFailure
 
 
-def groups(leases: Sequence[Lease]) -> Iterator[list[Lease]]:
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A lease with its decoded reference."""
+
+    lease: Lease
+    reference: Reference
+
+    @classmethod
+    def of(cls, lease: Lease) -> Pending:
+        """Decode a lease's reference; ValueError if it is none."""
+        return cls(lease, Reference.decode(lease.item.reference))
+
+
+def groups(leases: Iterable[Lease]) -> Iterator[list[Pending]]:
     """Cut leases into groups that are worked on together; each fits into memory."""
-    group: list[Lease] = []
+    group: list[Pending] = []
     size = 0
-    for lease in leases:
-        more = Reference.decode(lease.item.reference).size
-        if group and size + more > GROUP_BYTES:
+    for work in map(Pending.of, leases):
+        if group and size + work.reference.size > GROUP_BYTES:
             yield group
             group, size = [], 0
-        group.append(lease)
-        size += more
+        group.append(work)
+        size += work.reference.size
     if group:
         yield group
 
 
-def load(reader: Reader, leases: Sequence[Lease]) -> list[Entry | Unreadable]:
-    """Read and render entries; blocks."""
-    return [load_one(reader, lease, Reference.decode(lease.item.reference)) for lease in leases]
+def load(reader: Reader, group: Sequence[Pending], *, parse: bool = True) -> list[Entry | Unreadable]:
+    """Read entries and render them, or not unless `parse`; blocks."""
+    records = reader.record_many([work.reference for work in group])
+    return [_loaded(work, record, parse) for work, record in zip(group, records, strict=True)]
 
 
-def load_one(reader: Reader, lease: Lease, reference: Reference, *, parse: bool = True) -> Entry | Unreadable:
-    """Read one entry and render it, or not unless `parse`; blocks."""
-    try:
-        envelope, message = reader.record(reference)
-    except TemporaryFailure as failure:
-        return Unreadable(lease, failure)
-    return Entry(lease, reference, envelope, message, _rendered(message) if parse else unparsed(message))
+def _loaded(work: Pending, record: tuple[Envelope, bytes] | RecordUnavailable, parse: bool) -> Entry | Unreadable:
+    if isinstance(record, RecordUnavailable):
+        return Unreadable(work.lease, record)
+    envelope, message = record
+    rendered = _rendered(message) if parse else unparsed(message)
+    return Entry(work.lease, work.reference, envelope, message, rendered)
 
 
 def _rendered(message: bytes) -> Rendered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from services.mda.children import Child, Children
 from services.mda.entry import Entry
@@ -62,7 +63,7 @@ class Router:
         return route.job
 
     def _deliver(self, route: Route, account: Account) -> Deliver:
-        prefix = return_path_header(route.entry.envelope.sender) + delivered_to_header(route.recipient.address)
+        prefix = _prefix(route.entry.envelope.sender, route.recipient.address)
         return Deliver(route.recipient.address, account.address, account.id, prefix)
 
     def _forwards(self, route: Route) -> tuple[Address, ...]:
@@ -85,6 +86,12 @@ class Router:
         child = await self._children.success(route.entry, route.recipient, expanded=expanded)
         if child is not None:
             route.children[child.id] = child
+
+
+@lru_cache(maxsize=1024)
+def _prefix(sender: str, recipient: str) -> bytes:
+    """Return the fields that a recipient's copy begins with (RFC 5321 §4.4)."""
+    return return_path_header(sender) + delivered_to_header(recipient)
 
 
 def loops(entry: Entry, recipient: Recipient) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from shared.journal.descriptors import Descriptors, OpenFile
 from shared.journal.errors import RecordUnavailable
@@ -31,6 +32,10 @@ __all__ = ["Corruption", "Reader", "RecordUnavailable", "ScannedRecord", "TornTa
 
 COALESCE_GAP = 64 * 1024  # bytes between two records that are cheaper read than skipped
 COALESCE_SIZE = 4 * 1024 * 1024  # bytes of one coalesced read
+
+T = TypeVar("T")
+Pick: TypeAlias = Callable[[Reference, Header, bytes, bytes], T]
+"""What is made of a verified record: its reference, header, bytes and message."""
 
 
 class Reader:
@@ -58,11 +63,7 @@ class Reader:
 
     def record(self, ref: Reference) -> tuple[Envelope, bytes]:
         """Return the envelope and the whole message, CRCs verified."""
-        header, record, message = self._verified(ref)
-        try:
-            return parse_envelope(header, record), message
-        except BadRecord as error:
-            raise _unavailable(ref, str(error)) from error
+        return _with_envelope(ref, *self._verified(ref))
 
     def draft(self, ref: Reference) -> Draft:
         """Return a record to be written again elsewhere, its envelope byte by byte, all but a large file verified."""
@@ -103,11 +104,11 @@ class Reader:
 
         All of them are in memory at once: the caller bounds the batch.
         """
-        results: dict[int, bytes | RecordUnavailable] = {}
-        for batch in _coalesced(refs):
-            for index, message in self._batch(batch):
-                results[index] = message
-        return [results[index] for index in range(len(refs))]
+        return self._many(refs, lambda ref, header, record, message: message)
+
+    def record_many(self, refs: Sequence[Reference]) -> list[tuple[Envelope, bytes] | RecordUnavailable]:
+        """Return envelopes and messages as `read_many` returns messages."""
+        return self._many(refs, _with_envelope)
 
     def scan(self, segment: str, length: int | None = None) -> Iterator[ScannedRecord | Corruption | TornTail]:
         """Yield a segment's records and damage, up to `length` bytes or the file's end.
@@ -144,7 +145,16 @@ class Reader:
             raise _unavailable(ref, "CRC of the large file")
         return data
 
-    def _batch(self, batch: list[tuple[int, Reference]]) -> Iterator[tuple[int, bytes | RecordUnavailable]]:
+    def _many(self, refs: Sequence[Reference], pick: Pick[T]) -> list[T | RecordUnavailable]:
+        results: dict[int, T | RecordUnavailable] = {}
+        for batch in _coalesced(refs):
+            for index, result in self._batch(batch, pick):
+                results[index] = result
+        return [results[index] for index in range(len(refs))]
+
+    def _batch(
+        self, batch: list[tuple[int, Reference]], pick: Pick[T]
+    ) -> Iterator[tuple[int, T | RecordUnavailable]]:
         start = batch[0][1].offset
         end = max(ref.offset + ref.length for _, ref in batch)
         try:
@@ -155,7 +165,8 @@ class Reader:
             begin = ref.offset - start
             try:
                 record = data[begin : begin + ref.length] if data else None
-                yield index, self.read(ref) if record is None else self._checked(ref, record)[2]
+                checked = self._verified(ref) if record is None else self._checked(ref, record)
+                yield index, pick(ref, *checked)
             except RecordUnavailable as failure:
                 yield index, failure
 
@@ -199,6 +210,13 @@ class Reader:
             except FileNotFoundError:
                 file = self._descriptors.open(sealed)  # sealed between the two looks, or gone
         yield file
+
+
+def _with_envelope(ref: Reference, header: Header, record: bytes, message: bytes) -> tuple[Envelope, bytes]:
+    try:
+        return parse_envelope(header, record), message
+    except BadRecord as error:
+        raise _unavailable(ref, str(error)) from error
 
 
 def _header(ref: Reference, data: bytes) -> Header:
