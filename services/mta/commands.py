@@ -21,7 +21,7 @@ from shared.smtp.xtext import is_xtext
 _PATH = r"[ \t]*+<((?:[^\"\\<>\s]++|\"(?:[^\"\\]|\\.)*+\")*+)>(?:[ \t]++(\S.*+))?\Z"
 _MAIL = re.compile(rf"(?i:FROM):{_PATH}")
 _RCPT = re.compile(rf"(?i:TO):{_PATH}")
-_SOURCE_ROUTE = re.compile(r"@[^:@\s]++(?:,@[^:@\s]++)*+:")
+_SOURCE_ROUTE = re.compile(r"@[^:@,\s]++(?:,@[^:@,\s]++)*+:")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([^\s=\x00-\x20\x7f]+))?\Z")
 _NOTIFY = re.compile(r"(?:NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2})\Z")
 _ORCPT = re.compile(r"[A-Za-z0-9\-]+;.")

@@ -11,7 +11,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import AnyStr
+from typing import AnyStr, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -88,21 +88,21 @@ class MailSession(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the client, or refuse one who has too many connections, and begin."""
-        assert isinstance(transport, asyncio.Transport)
-        ip = peer_ip(transport)
+        stream = cast("asyncio.Transport", transport)  # uvloop's don't inherit from it
+        ip = peer_ip(stream)
         if not ip or not self._desk.gate.acquire(ip):
             REJECTED.labels(self._client.role.value, "421").inc()
             if not self._implicit_tls:
-                transport.write(replies.TOO_MANY_CONNECTIONS + b"\r\n")
-            transport.close()
+                stream.write(replies.TOO_MANY_CONNECTIONS + b"\r\n")
+            stream.close()
             return
         self._admitted = True
         self._client.ip, self._client.trusted = ip, self._desk.is_trusted(ip)
-        self._input.transport = transport
+        self._input.transport = stream
         self._desk.sessions.add(self)
         if self._implicit_tls:
-            transport.pause_reading()  # what comes first is for TLS
-        super().connection_made(transport)
+            stream.pause_reading()  # what comes first is for TLS
+        super().connection_made(stream)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends."""
@@ -271,10 +271,9 @@ class MailSession(SMTP):
 
     async def _start_tls(self) -> None:
         assert self._desk.tls is not None
-        assert isinstance(self.transport, asyncio.Transport)
         self._input.clear()
         transport = await self.loop.start_tls(
-            self.transport,
+            cast("asyncio.Transport", self.transport),
             self,
             self._desk.tls.server,
             server_side=True,
