@@ -12,13 +12,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.message
 import dns.name
-import dns.rdata
 import dns.rdatatype
 import dns.resolver
 
@@ -41,7 +41,7 @@ class Found:
     """Records of one type; `name` is the owner's name behind all CNAMEs, `secure` the AD bit."""
 
     name: str
-    records: tuple[dns.rdata.Rdata, ...]
+    records: tuple[Any, ...]  # dns.rdata.Rdata of the type asked for
     ttl: float  # seconds
     secure: bool = False
 

@@ -39,3 +39,14 @@ RELAY_OUTCOMES = Counter("packetboat_relay_outcomes_total", "Recipients by what 
 RELAY_CONNECTIONS = Counter(
     "packetboat_relay_connections_total", "Connections to other servers by outcome", ["outcome"]
 )
+
+# access
+ACCESS_CONNECTIONS = Gauge(
+    "packetboat_access_connections", "Open IMAP and POP3 connections", multiprocess_mode="livesum"
+)
+COMMAND_SECONDS = Histogram(
+    "packetboat_imap_command_seconds",
+    "Duration of IMAP commands",
+    ["command"],
+    buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10),
+)

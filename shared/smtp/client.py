@@ -193,6 +193,16 @@ class Client:
         return f"waiting for {self._expected[0].verb.value}" if self._expected else "nothing was awaited"
 
     @property
+    def awaited(self) -> Verb | None:
+        """What the next reply is for: the time to wait for it depends on that (RFC 5321 §4.5.3.2)."""
+        return self._expected[0].verb if self._expected else None
+
+    @property
+    def open_transactions(self) -> int:
+        """Transactions that have begun and aren't finished."""
+        return len(self._open)
+
+    @property
     def can_begin(self) -> bool:
         """Say whether another transaction may begin now."""
         if self.state is not State.READY or self._held or self._waiting:
@@ -256,11 +266,16 @@ class Client:
 
     def end_of_data(self) -> bytes:
         """Return what ends the message on the wire; its reply is awaited from now on."""
+        end = self._stuffer.end()
+        self.message_sent()
+        return end
+
+    def message_sent(self) -> None:
+        """Take note that a whole message (`dots.stuff`) went out, its end included."""
         progress = self._open[-1]
         progress.sending = False
         self._held = False
         self._await_end(progress)
-        return self._stuffer.end()
 
     def tls_started(self) -> None:
         """Go on in TLS: all that was learned before is forgotten (RFC 3207 §4.2)."""

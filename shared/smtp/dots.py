@@ -35,6 +35,12 @@ class DotStuffer:
         return b".\r\n" if self._last == b"\r\n" else b"\r\n.\r\n"
 
 
+def stuff(message: bytes) -> bytes:
+    """Return a whole message as it goes over the wire, its end included; BareLineEnd if it mustn't."""
+    stuffer = DotStuffer()
+    return stuffer.encode(message) + stuffer.end()
+
+
 def _refuse_bare_line_ends(before: bytes, piece: bytes) -> None:
     """Count rather than search: three passes at memory speed."""
     pairs = piece.count(b"\r\n")

@@ -1,0 +1,266 @@
+"""The relay's worker: wiring, and the tasks that it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import secrets
+import ssl
+from collections.abc import Coroutine
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from services.relay.connection import Timeouts, TlsSettings
+from services.relay.engine import Dialling, Engine
+from services.relay.intake import Intake
+from services.relay.notice import Notifier
+from services.relay.recorder import Recorder
+from services.relay.route import SMTP_PORT, RoutePolicy, Router
+from services.relay.schedule import Schedule
+from services.relay.settings import RelaySettings, SmarthostTls
+from services.relay.site import SiteRun
+from services.relay.transport import parse_transport
+from shared.db import connect as connect_database
+from shared.directory import Directory
+from shared.dns import Resolver
+from shared.errors import TemporaryFailure
+from shared.journal.limits import Limits
+from shared.journal.reader import Reader
+from shared.journal.writer import Writer
+from shared.maillog import MailLog
+from shared.queue.connection import connect as connect_redis
+from shared.queue.delivery import Queue
+from shared.queue.outbox import Outbox
+from shared.queue.recovery import Sweep
+from shared.queue.sites import SiteLease, Sites
+from shared.queue.upkeep import Sweeper, keep_promoting, keep_pruning, watch_epoch
+from shared.smtp.client import ClientOptions, Credentials, Dialect, TlsPolicy
+
+BUSY_WAIT = 0.05  # seconds until a site with much work is given a further connection
+IDLE_WAIT = 1.0  # seconds between looks for pauses that have ended
+PAUSE = 1.0  # seconds after Redis was away
+EXPIRE_INTERVAL = 60.0  # seconds between looks at cached files of removed segments
+DRAIN_OUTBOX = 5.0  # seconds for notifications to reach the queue
+EXIT_POISONED = 75  # EX_TEMPFAIL: the volume failed, the parent restarts us
+
+
+class RelayWorker:
+    """One process's share of the relay."""
+
+    def __init__(self, settings: RelaySettings, index: int) -> None:
+        self._settings = settings
+        self._index = index
+        self._log = MailLog("relay")
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._runs: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(settings.relay_connections)
+        self._engine: Engine | None = None
+
+    async def start(self) -> None:
+        """Connect and begin; ConfigurationError, or whatever is away."""
+        settings = self._settings
+        redis = connect_redis(settings.redis)
+        self._database = await connect_database(settings.sql)
+        self._queue = Queue(redis, f"relay-{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}")
+        self._writer = self._make_writer()
+        await self._writer.open()
+        self._outbox = Outbox(self._queue)
+        reader = Reader(settings.journal)
+        directory = Directory(self._database)
+        notifier = Notifier(self._writer, reader, settings.name, directory.is_local_domain)
+        self._recorder = Recorder(self._database, notifier, self._outbox, schedule_of(settings), self._log)
+        self._engine = Engine(
+            database=self._database,
+            queue=self._queue,
+            sites=Sites(redis, lambda _site: settings.relay_concurrency),
+            reader=reader,
+            router=Router(Resolver(settings.resolver), policy_of(settings)),
+            recorder=self._recorder,
+            dialling=dialling_of(settings),
+            log=self._log,
+            recipients=settings.relay_recipients,
+            reuse=settings.relay_reuse,
+            back_off=settings.relay_retry_first,
+        )
+        self._begin(self._engine, reader)
+
+    async def problems(self) -> list[str]:
+        """Say what is away."""
+        problems = [self._recorder.trouble] if self._recorder.trouble else []
+        try:
+            async with asyncio.timeout(2):
+                await self._queue.redis.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            problems.append(f"Redis: {error}")
+        problems += [f"{task.get_name()} has ended" for task in self._tasks if task.done()]
+        return problems
+
+    async def drain(self) -> None:
+        """Finish the transactions under way, record them and give everything else back."""
+        assert self._engine is not None
+        self._engine.stopping.set()
+        working = [task for task in self._tasks if task.get_name() in ("intake", "dispatch")]
+        await asyncio.wait(working)
+        if self._runs:
+            await asyncio.wait(self._runs)
+        await self._outbox.drain(DRAIN_OUTBOX)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(TemporaryFailure):  # what isn't sealed now is sealed by the sweep
+            await self._writer.close()
+        await self._database.close()
+        await self._queue.redis.aclose()
+
+    def _make_writer(self) -> Writer:
+        settings = self._settings
+        limits = Limits(
+            segment_size=settings.journal_segment_bytes,
+            segment_age=settings.journal_segment_age,
+            reserve=settings.reserve_bytes,
+        )
+        name = f"relay-{self._index}-{os.getpid()}"
+        return Writer(settings.journal, name, limits=limits, may_use_reserve=True, on_poison=self._poisoned)
+
+    def _poisoned(self, error: Exception) -> None:
+        """A write to the journal failed: nothing can be journaled by this process any more (DESIGN §3)."""
+        self._log.trouble("journal failed", error=str(error))
+        os._exit(EXIT_POISONED)
+
+    def _begin(self, engine: Engine, reader: Reader) -> None:
+        sweep = Sweep(self._database, self._queue, self._settings.journal, reader)
+        self._spawn("setup", self._set_up())
+        self._spawn("record", self._recorder.run())
+        self._spawn("outbox", self._outbox.run())
+        self._spawn("intake", Intake(engine).run())
+        self._spawn("dispatch", self._dispatch(engine))
+        self._spawn("promote", keep_promoting(self._queue))
+        self._spawn("prune", keep_pruning(self._queue))
+        self._spawn("sweep", Sweeper(self._queue, sweep).run())
+        self._spawn("epoch", watch_epoch(self._queue, self._writer.epoch_changed))
+        self._spawn("expire", _keep_expiring(reader))
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        if name != "setup":
+            self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """A task that fails takes the process with it: the parent starts another."""
+        if not task.cancelled() and (error := task.exception()):
+            self._log.trouble("task failed", task=task.get_name(), error=repr(error), exc_info=error)
+            os._exit(1)
+
+    async def _set_up(self) -> None:
+        with contextlib.suppress(RedisError, OSError):  # a read makes the groups as well
+            await self._queue.setup()
+
+    async def _dispatch(self, engine: Engine) -> None:
+        """Lease slots of sites and start runs, as long as connections are left."""
+        while not engine.stopping.is_set():
+            await self._slots.acquire()
+            lease = None
+            try:
+                lease = await engine.sites.acquire()
+                if lease is None:
+                    await engine.sites.wait(BUSY_WAIT if self._runs else IDLE_WAIT)
+            except (RedisError, OSError) as error:
+                self._log.trouble("sites away", error=str(error))
+                await asyncio.sleep(PAUSE)
+            if lease is None:
+                self._slots.release()
+            else:
+                self._start_run(engine, lease)
+
+    def _start_run(self, engine: Engine, lease: SiteLease) -> None:
+        task = asyncio.create_task(SiteRun(engine, lease).run(), name="site-run")
+        self._runs.add(task)
+        task.add_done_callback(self._run_ended)
+
+    def _run_ended(self, task: asyncio.Task[None]) -> None:
+        self._runs.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (error := task.exception()):
+            self._log.trouble("site run failed", error=repr(error), exc_info=error)
+
+
+async def _keep_expiring(reader: Reader) -> None:
+    while True:
+        await asyncio.sleep(EXPIRE_INTERVAL)
+        await asyncio.to_thread(reader.expire)
+
+
+def schedule_of(settings: RelaySettings) -> Schedule:
+    """Return the retry schedule that is set."""
+    return Schedule(
+        first=settings.relay_retry_first,
+        most=settings.relay_retry_most,
+        expiry=settings.relay_expiry,
+        bounce_expiry=settings.relay_bounce_expiry,
+        warning=settings.relay_delay_warning,
+    )
+
+
+def policy_of(settings: RelaySettings) -> RoutePolicy:
+    """Return what routes depend on."""
+    port = settings.relay_port
+    # only our own MX listener's port leads back to us
+    own = settings.listen if port == SMTP_PORT + settings.port_base else []
+    return RoutePolicy(
+        port=port,
+        own_names=frozenset(name.lower().rstrip(".") for name in (settings.name, *settings.relay_own_names)),
+        own_addresses=frozenset(str(ipaddress.ip_address(address)) for address in own),
+        allow_private=tuple(ipaddress.ip_network(network) for network in settings.relay_allow_private),
+        transports={domain: parse_transport(hop, port) for domain, hop in settings.relay_transport.items()},
+        smarthost=parse_transport(settings.relay_smarthost, port) if settings.relay_smarthost else None,
+    )
+
+
+def dialling_of(settings: RelaySettings) -> Dialling:
+    """Return how hosts are talked to."""
+    opportunistic = TlsPolicy.OPPORTUNISTIC if settings.relay_tls else TlsPolicy.NEVER
+    options = ClientOptions(settings.name, tls=opportunistic)
+    smarthost_tls = settings.relay_smarthost_tls
+    verify = smarthost_tls is SmarthostTls.VERIFY
+    return Dialling(
+        options=options,
+        tls=TlsSettings(_tls_context(verify=False)),
+        smarthost_options=_smarthost_options(settings),
+        smarthost_tls=TlsSettings(_tls_context(verify=verify)),
+        lmtp_options=ClientOptions(settings.name, dialect=Dialect.LMTP, tls=opportunistic),
+        timeouts=Timeouts(
+            connect=settings.relay_connect_timeout,
+            greeting=settings.relay_greeting_timeout,
+            command=settings.relay_command_timeout,
+            data=settings.relay_data_timeout,
+            end=settings.relay_end_timeout,
+        ),
+    )
+
+
+def _smarthost_options(settings: RelaySettings) -> ClientOptions:
+    policies: dict[SmarthostTls, TlsPolicy] = {
+        SmarthostTls.OPPORTUNISTIC: TlsPolicy.OPPORTUNISTIC,
+        SmarthostTls.NEVER: TlsPolicy.NEVER,
+    }
+    user, password = settings.relay_smarthost_user, settings.relay_smarthost_password.get_secret_value()
+    return ClientOptions(
+        settings.name,
+        tls=policies.get(settings.relay_smarthost_tls, TlsPolicy.REQUIRED),
+        credentials=Credentials(user, password) if user else None,
+        plaintext_auth=settings.relay_smarthost_tls is SmarthostTls.NEVER,
+    )
+
+
+def _tls_context(*, verify: bool) -> ssl.SSLContext:
+    """RFC 7435: without verification TLS still keeps out whoever only listens."""
+    if verify:
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,160 @@
+"""From an attempt's outcomes to what is recorded: ledger and pending rows, and notices to senders."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from services.relay.notice import Notice, wants
+from services.relay.schedule import Schedule, Step
+from services.relay.state import EntryState
+from shared.journal.reference import Reference
+from shared.message.dsn import DsnKind
+from shared.message.envelope import Envelope, Lane, Recipient
+from shared.smtp.outcome import Deferred, Delivered, Failed, Outcome
+from shared.smtp.reply import Reply
+
+MAX_REASON = 1000  # characters
+EXPIRED = "5.4.7"  # RFC 3463: delivery time expired
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of some recipients of an entry in one attempt; `held` ones wait for the operator."""
+
+    envelope: Envelope
+    reference: Reference
+    state: EntryState
+    outcomes: tuple[tuple[Recipient, Outcome], ...]
+    site: str = ""
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """A ledger row to be; `notice` is journaled before it is inserted."""
+
+    envelope: Envelope
+    recipient: str
+    outcome: str
+    detail: dict[str, Any]
+    at: int  # Unix microseconds
+    notice: Notice | None = None
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the values of relay.sql's `record`."""
+        envelope = self.envelope
+        detail = dict(self.detail, child=self.notice.child) if self.notice else self.detail
+        text = orjson.dumps(detail).decode()
+        return (
+            envelope.id, self.recipient, self.recipient, self.outcome, self.at,
+            envelope.sender, envelope.message_id, text,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A pending row to be; times in Unix seconds."""
+
+    report: Report
+    recipient: str
+    due_at: float
+    attempts: int
+    reason: str
+    warned: bool
+    notice: Notice | None = None
+
+    def row(self, segment_id: int) -> tuple[Any, ...]:
+        """Return the values of relay.sql's `defer`."""
+        envelope, ref = self.report.envelope, self.report.reference
+        place = (segment_id, ref.offset, ref.length, ref.body, ref.inline, ref.size, ref.large)
+        times = (int(self.due_at * 1e6), envelope.received_at, self.attempts, int(self.warned), int(self.report.held))
+        head = (envelope.id, self.recipient, self.recipient, Lane.RELAY.value)
+        return (*head, *place, *times, self.report.site, self.reason, envelope.sender, envelope.message_id)
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """All that a report leads to."""
+
+    finals: list[Final] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+
+    @property
+    def due(self) -> float | None:
+        """When the entry is to come back, None if nothing waits."""
+        return min((wait.due_at for wait in self.waits if not wait.report.held), default=None)
+
+    def notices(self) -> Iterable[Notice]:
+        """The notices in them."""
+        every: list[Final | Wait] = [*self.finals, *self.waits]
+        return (one.notice for one in every if one.notice is not None)
+
+
+def judge(report: Report, schedule: Schedule, now: float) -> Verdicts:
+    """Decide what is recorded of a report at `now`, Unix seconds."""
+    verdicts = Verdicts()
+    for recipient, outcome in report.outcomes:
+        match outcome:
+            case Delivered():
+                verdicts.finals.append(_relayed(report, recipient, outcome, now))
+            case Failed(reply, host):
+                status = reply.status or "5.0.0"
+                verdicts.finals.append(_failed(report, recipient, reply, host, status, now))
+            case Deferred():
+                _judge_deferred(verdicts, report, recipient, outcome, schedule, now)
+    return verdicts
+
+
+def _judge_deferred(
+    verdicts: Verdicts, report: Report, recipient: Recipient, outcome: Deferred, schedule: Schedule, now: float
+) -> None:
+    envelope, waiting = report.envelope, report.state.waiting.get(recipient.address)
+    accepted, null_sender = envelope.received_at / 1e6, not envelope.sender
+    attempts = (waiting.attempts if waiting else 0) + 1
+    warned = waiting.warned if waiting else False
+    step = schedule.after_failure(accepted, now, warned=warned, null_sender=null_sender)
+    if step is Step.EXPIRE and not report.held:
+        verdicts.finals.append(_failed(report, recipient, outcome.reply, outcome.host, EXPIRED, now, expired=True))
+        return
+    due = schedule.next_attempt(accepted, now, attempts, null_sender=null_sender, spread=random.random())
+    notice = None
+    if step is Step.WARN and not report.held and wants(DsnKind.DELAYED, envelope, recipient):
+        until = schedule.expires_at(accepted, null_sender=null_sender)
+        status = outcome.reply.status or "4.0.0"
+        notice = Notice(
+            DsnKind.DELAYED, envelope, report.reference, recipient, outcome.reply, outcome.host, status, now, until
+        )
+    reason = _reason(outcome.reply, outcome.host)
+    verdicts.waits.append(Wait(report, recipient.address, due, attempts, reason, warned or step is Step.WARN, notice))
+
+
+def _relayed(report: Report, recipient: Recipient, outcome: Delivered, now: float) -> Final:
+    notice = None
+    if not outcome.dsn and wants(DsnKind.RELAYED, report.envelope, recipient):
+        status = outcome.reply.status or "2.0.0"
+        notice = Notice(
+            DsnKind.RELAYED, report.envelope, report.reference, recipient, outcome.reply, outcome.host, status, now
+        )
+    detail = {"host": outcome.host, "reply": str(outcome.reply)}
+    return Final(report.envelope, recipient.address, "relayed", detail, int(now * 1e6), notice)
+
+
+def _failed(
+    report: Report, recipient: Recipient, reply: Reply, host: str, status: str, now: float, *, expired: bool = False
+) -> Final:
+    """A failure that nobody may be told of is on record as `failed`."""
+    detail = {"host": host, "reply": str(reply)} | ({"expired": True} if expired else {})
+    notice = None
+    if wants(DsnKind.FAILED, report.envelope, recipient):
+        notice = Notice(DsnKind.FAILED, report.envelope, report.reference, recipient, reply, host, status, now)
+    outcome = "bounced" if notice else "failed"
+    return Final(report.envelope, recipient.address, outcome, detail, int(now * 1e6), notice)
+
+
+def _reason(reply: Reply, host: str) -> str:
+    return (f"{host}: {reply}" if host else str(reply))[:MAX_REASON]
