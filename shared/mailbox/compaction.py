@@ -18,6 +18,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 
 import structlog
@@ -39,6 +40,14 @@ END_LENGTH = HEADER_LENGTH + TRAILER_LENGTH  # bytes of the record that ends a s
 
 sql = load("compaction")
 log = structlog.get_logger(__name__)
+
+
+class Retired(Enum):
+    """What a rewritten segment turns out to be when its time is over."""
+
+    UNUSED = auto()  # it may go
+    REVIVED = auto()  # a row refers to it against all rules: it stays
+    GONE = auto()  # another worker was here
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +102,10 @@ async def remove_rewritten(database: Database, root: Path, now: int) -> int:
     """Unlink rewritten segments whose grace period is over by `now` (microseconds); return how many."""
     removed = 0
     for segment_id, name in await database.read(_retired, now):
-        if not await database.write(_is_unused, segment_id):
-            log.error("a rewritten segment is still referred to", segment=name)
+        state = await database.write(_check_retired, segment_id)
+        if state is Retired.REVIVED:
+            log.error("a rewritten segment is referred to", segment=name)
+        if state is not Retired.UNUSED:
             continue
         # the file first: a file without a row would be read by recovery as if it were new
         await asyncio.to_thread(unlink, root, name)
@@ -227,14 +238,16 @@ def _live_records(ids: Sequence[int]) -> Work[dict[str, list[Reference]]]:
 
 
 def _switch(target: int, length: int, moves: Mapping[int, Mapping[int, int]], unlink_after: int) -> Work[bool]:
-    """Make all references to the old segments name the copy; False if that isn't right any more."""
+    """Make all references to the old segments name the copy; False if that isn't right any more.
+
+    While the segments are locked no row can begin to refer to them: a foreign key would have to lock them too.
+    """
     ids = sorted(moves)
-    yield sql.lock_pending(ids=ids)
     states = {row["id"]: row["state"] for row in (yield sql.lock_segments(ids=sorted([*ids, target])))}
     if states.get(target) != "open" or any(states.get(segment) != "settled" for segment in ids):
         return False
-    blobs = yield sql.blobs_in(ids=ids)
     pending = yield sql.pending_in(ids=ids)
+    blobs = yield sql.blobs_in(ids=ids)
     if any(row["position"] not in moves[row["segment_id"]] for row in (*blobs, *pending)):
         return False
     places = [moves[row["segment_id"]][row["position"]] for row in blobs]
@@ -275,15 +288,15 @@ def _abandon(segment_id: int, now: int) -> Work[bool]:
     return (yield from _retire_if_unused(segment_id, "open", now))
 
 
-def _is_unused(segment_id: int) -> Work[bool]:
+def _check_retired(segment_id: int) -> Work[Retired]:
     """Say whether a rewritten segment may go; one that is referred to after all is settled again."""
     rows = yield sql.lock_segments(ids=[segment_id])
     if not rows or rows[0]["state"] != "rewritten":
-        return False
+        return Retired.GONE
     if (yield from _has_references(segment_id)):
         yield sql.revive(id=segment_id)
-        return False
-    return True
+        return Retired.REVIVED
+    return Retired.UNUSED
 
 
 def _has_references(segment_id: int) -> Work[bool]:

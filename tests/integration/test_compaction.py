@@ -343,6 +343,7 @@ async def test_reads_delivers_deletes_and_compacts_at_once(world: World) -> None
     await world.writer.seal()
     await world.settle()
     await world.maintain()
+    await asyncio.sleep(1.1)  # the grace period
     await world.maintain()
     assert await world.check() == len(world.expected) > 20
     assert counts["read"] > 50 and counts["rewritten"] > 10 and counts["removed"] > 10, counts

@@ -1,4 +1,4 @@
--- Compaction and what goes with it (shared/mailbox/maintenance.py). Locks: pending, segments, blobs.
+-- Compaction and what goes with it (shared/mailbox/maintenance.py). Locks: segments, then pending, then blobs.
 
 -- name: settled
 SELECT id, name, length FROM segment WHERE state = 'settled' AND id > :after ORDER BY id LIMIT :limit
@@ -20,17 +20,15 @@ ORDER BY s.name, r.position
 -- name: begin_compacted
 INSERT INTO segment (name, state, kind) VALUES (:name, 'open', 'compacted') RETURNING id
 
--- name: lock_pending
-SELECT entry FROM pending WHERE segment_id IN (:ids...) ORDER BY entry, recipient, target @for_update@
-
 -- name: lock_segments
 SELECT id, name, state FROM segment WHERE id IN (:ids...) ORDER BY id @for_update@
 
 -- name: blobs_in
-SELECT id, segment_id, position FROM blob WHERE segment_id IN (:ids...) ORDER BY id @for_update@
+SELECT id, segment_id, position FROM blob WHERE segment_id IN (:ids...) ORDER BY id
 
 -- name: pending_in
-SELECT entry, recipient, target, segment_id, position FROM pending WHERE segment_id IN (:ids...)
+SELECT entry, recipient, target, segment_id, position FROM pending
+WHERE segment_id IN (:ids...) ORDER BY entry, recipient, target @for_update@
 
 -- name: move_blob
 UPDATE blob SET segment_id = :segment_id, body = body - position + :position, position = :position WHERE id = :id
