@@ -25,10 +25,10 @@ _database_numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[ValkeyServer]:
-    """An embedded Valkey on a Unix socket and an ephemeral port, without persistence."""
+    """An embedded Valkey on a Unix socket alone, without persistence."""
     folder = Path(tempfile.mkdtemp(prefix="pb-valkey-"))
     server = ValkeyServer(
-        unix_socket_path=folder / "s", data_dir=folder, config={"maxmemory-policy": "noeviction", "save": ""}
+        port=0, unix_socket_path=folder / "s", data_dir=folder, config={"maxmemory-policy": "noeviction", "save": ""}
     )
     server.start()
     try:
