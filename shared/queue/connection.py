@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from redis.asyncio import BlockingConnectionPool, Redis
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from shared.errors import ConfigurationError
 
 MAX_BLOCK_MS = 5_000  # the longest that any read blocks at the server
 SOCKET_TIMEOUT = 15.0  # seconds; must stay above MAX_BLOCK_MS, or each idle read is an error
@@ -19,8 +26,13 @@ RETRIES = 3  # of one command, on a lost connection; safe as every write of ours
 
 def connect(url: str, *, max_connections: int = MAX_CONNECTIONS) -> Redis:
     """Return a client for `redis://`, `rediss://` or `unix://`; it dials at the first command."""
-    pool = BlockingConnectionPool.from_url(
-        url,
+    try:
+        options: dict[str, Any] = dict(parse_url(url))
+    except ValueError as error:
+        raise ConfigurationError(f"Redis URL {url!r}: {error}") from error
+    kind = options.pop("connection_class", Connection)
+    pool = BlockingConnectionPool(
+        connection_class=_CLASSES[kind],
         max_connections=max_connections,
         timeout=POOL_TIMEOUT,
         socket_timeout=SOCKET_TIMEOUT,
@@ -33,5 +45,60 @@ def connect(url: str, *, max_connections: int = MAX_CONNECTIONS) -> Redis:
         ),
         decode_responses=True,
         protocol=2,
+        **options,
     )
     return Redis.from_pool(pool)
+
+
+class _Sending(AbstractConnection):
+    """Sends without `asyncio.wait_for`.
+
+    That costs a task for each command, and before Python 3.12 it may swallow a cancellation, so that
+    a worker which is told to stop goes on for ever.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        if check_health:
+            await self.check_health()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(SOCKET_TIMEOUT):
+                await self._write(command)
+        except TimeoutError:
+            await self.disconnect(nowait=True)
+            raise RedisTimeoutError("Timeout writing to socket") from None
+        except OSError as error:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(f"writing to Redis: {error}") from error
+        except BaseException:
+            await self.disconnect(nowait=True)  # a command may be half sent
+            raise
+
+    async def _write(self, command: bytes | str | Iterable[bytes]) -> None:
+        writer = self._writer
+        if writer is None:
+            raise ConnectionResetError("disconnected")
+        if isinstance(command, str):
+            command = command.encode()
+        writer.writelines([command] if isinstance(command, bytes) else command)
+        await writer.drain()
+
+
+class _Connection(_Sending, Connection):
+    pass
+
+
+class _SSLConnection(_Sending, SSLConnection):
+    pass
+
+
+class _UnixConnection(_Sending, UnixDomainSocketConnection):
+    pass
+
+
+_CLASSES: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _Connection,
+    SSLConnection: _SSLConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+}

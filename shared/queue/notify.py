@@ -6,7 +6,7 @@ A notification may be lost; a session polls slowly besides, and is woken after e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 import structlog
@@ -39,10 +39,14 @@ class Publisher:
 
 
 class Watch:
-    """One session's wait for changes of its account: `with subscriber.watch(id) as watch:`."""
+    """One session's wait for changes of its account: `with subscriber.watch(id) as watch:`.
 
-    def __init__(self, subscriber: Subscriber, account_id: int) -> None:
+    `on_change` is called for each change: a session that idles then needs no task that waits.
+    """
+
+    def __init__(self, subscriber: Subscriber, account_id: int, on_change: Callable[[], None] | None = None) -> None:
         self._subscriber = subscriber
+        self._on_change = on_change
         self.account_id = account_id
         self.changed = asyncio.Event()
 
@@ -55,10 +59,17 @@ class Watch:
     ) -> None:
         self._subscriber.remove(self)
 
+    def wake(self) -> None:
+        """Tell the session that something may have changed."""
+        self.changed.set()
+        if self._on_change is not None:
+            self._on_change()
+
     async def wait(self, timeout: float) -> bool:
         """Wait for a change since the last wait; False if none came in `timeout` seconds."""
         try:
-            await asyncio.wait_for(self.changed.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self.changed.wait()
         except TimeoutError:
             return False
         self.changed.clear()
@@ -74,9 +85,9 @@ class Subscriber:
         self._watches: dict[int, set[Watch]] = {}
         self.connected = asyncio.Event()
 
-    def watch(self, account_id: int) -> Watch:
+    def watch(self, account_id: int, on_change: Callable[[], None] | None = None) -> Watch:
         """Return a session's watch, to be entered."""
-        return Watch(self, account_id)
+        return Watch(self, account_id, on_change)
 
     def add(self, watch: Watch) -> None:
         """Begin to wake a watch."""
@@ -116,10 +127,9 @@ class Subscriber:
 
     def _wake(self, accounts: str) -> None:
         for account in accounts.split(" "):
-            for watch in self._watches.get(int(account), ()) if account.isdecimal() else ():
-                watch.changed.set()
+            for watch in tuple(self._watches.get(int(account), ())) if account.isdecimal() else ():
+                watch.wake()
 
     def _wake_all(self) -> None:
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.changed.set()
+        for watch in [watch for watches in self._watches.values() for watch in watches]:
+            watch.wake()

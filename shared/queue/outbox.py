@@ -63,7 +63,8 @@ class Outbox:
     async def drain(self, timeout: float) -> bool:
         """Wait until everything is pushed; False if that took longer than `timeout` seconds."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._empty.wait()
         return self._empty.is_set()
 
     async def _push(self) -> None:

@@ -10,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared.queue.delivery import Lease, Queue
+from shared.queue.sites import SiteLease, Sites
 
 RENEWALS = 4  # in one lease's time, so that two may fail
 
@@ -39,11 +40,7 @@ class RenewingLeases:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            if not self._task.cancelled() and (failure := self._task.exception()):
-                log.error("renewing leases failed", exc_info=failure)
+        await _end(self._task)
 
     def add(self, leases: Iterable[Lease]) -> None:
         """Renew further leases, read a moment ago."""
@@ -82,3 +79,53 @@ class RenewingLeases:
                 self._until[lease] = asked + self._seconds
             elif self._until.pop(lease, None) is not None:
                 self._lost.add(lease)
+
+
+class RenewingSite:
+    """`async with RenewingSite(sites, lease) as slot:` renews a site's slot until the block is left.
+
+    The worker asks `slot.owned` before each MAIL.
+    """
+
+    def __init__(self, sites: Sites, lease: SiteLease) -> None:
+        self._sites = sites
+        self._lease = lease
+        self._seconds = sites.lease_ms / 1000
+        self._until = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> RenewingSite:
+        self._until = asyncio.get_running_loop().time() + self._seconds
+        self._task = asyncio.create_task(self._run(), name="renew-site")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await _end(self._task)
+
+    @property
+    def owned(self) -> bool:
+        """Whether the slot is surely still ours."""
+        return self._until > asyncio.get_running_loop().time()
+
+    async def _run(self) -> None:
+        while self.owned:
+            await asyncio.sleep(self._seconds / RENEWALS)
+            asked = asyncio.get_running_loop().time()
+            try:
+                kept = await self._sites.renew(self._lease)
+            except (RedisError, OSError) as error:
+                log.warning("site lease not renewed", error=str(error), site=self._lease.site)
+                continue
+            self._until = asked + self._seconds if kept else 0.0
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    """Stop a renewing task; what made it fail is logged, as the leases run out without it."""
+    if task is None:
+        return
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (failure := task.exception()):
+        log.error("renewing failed", exc_info=failure)
