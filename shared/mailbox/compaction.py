@@ -138,11 +138,11 @@ async def _choose(
         page = await database.scan(_settled_page, after)
         for candidate in page:
             file = files.get(candidate.name)
-            if file is None:
-                _note_missing(candidate)
-            if file is None and candidate.live:
-                continue
-            if file is None or _is_due(candidate, file, policy, now):
+            if not candidate.live:
+                chosen.append(candidate)
+            elif file is None:
+                log.error("a segment with live records is missing", segment=candidate.name, live=candidate.live)
+            elif _is_due(candidate, file, policy, now):
                 chosen.append(candidate)
             elif file.size <= policy.small_size:
                 small.append(candidate)
@@ -159,11 +159,6 @@ def _is_due(candidate: Candidate, file: Segment, policy: Policy, now: float) -> 
     dead = file.size - candidate.live - END_LENGTH
     sparse = candidate.live <= policy.live_ratio * file.size
     return dead > 0 and (sparse or now - file.modified >= policy.purge_age)
-
-
-def _note_missing(candidate: Candidate) -> None:
-    if candidate.live:
-        log.error("a segment with live records is missing on the volume", segment=candidate.name, live=candidate.live)
 
 
 def _batches(candidates: Sequence[Candidate], size: int) -> Iterator[list[Candidate]]:

@@ -26,6 +26,7 @@ from shared.mailbox.errors import MessageGone
 from shared.mailbox.mailbox import find, find_by_id
 from shared.mailbox.maintenance import Policy, Progress
 from shared.mailbox.messages import Want
+from shared.message.envelope import Kind
 from tests.integration.compaction_world import AT_ONCE, World, defer, open_world
 
 REPOSITORY = Path(__file__).parents[2]
@@ -104,6 +105,16 @@ async def test_a_segment_with_little_dead_waits_for_its_age(world: World) -> Non
         os.utime(sealed_path(world.root, name), (old, old))
     assert (await world.maintain(policy)).rewritten == 1
     assert await world.check() == 7
+
+
+async def test_a_segment_in_which_nothing_is_alive_goes_whatever_its_size(world: World) -> None:
+    await world.journal(_body(1), kind=Kind.APPEND)  # and its client went away
+    await world.writer.seal()
+    empty = f"{next(iter(_files(world)))[:-1]}7"
+    sealed_path(world.root, empty).write_bytes(b"")  # a writer that was killed before its first record
+    await world.settle()
+    report = await world.maintain(replace(KEEP, grace=0.0))
+    assert (report.emptied, report.removed) == (2, 2) and _files(world) == {}
 
 
 async def test_small_segments_are_merged(world: World) -> None:

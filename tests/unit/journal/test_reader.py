@@ -70,6 +70,17 @@ async def test_many_at_once_in_the_order_asked_for(
     assert reader.read_many([]) == []
 
 
+async def test_many_records_with_their_envelopes(
+    writer: Writer, tmp_path: Path, envelope: MakeEnvelope, large_ref: tuple[Reference, bytes]
+) -> None:
+    refs = [large_ref[0], *[await writer.append(envelope(f"r{n}@b.test"), b"%d" % n * 500) for n in range(10)]]
+    missing = Reference(f"2026-01-01/mta-{encode(3)}-1", 0, 100, 60, 30, 30)
+    reader = Reader(tmp_path)
+    found = reader.record_many([*refs[::-1], missing])
+    assert found[:-1] == [reader.record(ref) for ref in refs[::-1]]
+    assert isinstance(found[-1], RecordUnavailable)
+
+
 async def test_one_bad_record_spoils_no_batch(writer: Writer, tmp_path: Path, envelope: MakeEnvelope) -> None:
     refs = [await writer.append(envelope(), b"%d" % n * 500) for n in range(5)]
     _damage(open_path(tmp_path, refs[2].segment), refs[2].body + 3)
