@@ -11,10 +11,12 @@ from typing import Any
 
 from services.mta.accept import Acceptance
 from services.mta.client import Role
+from services.mta.connection import Connection
+from services.mta.desk import Desk
 from services.mta.login import Logins
 from services.mta.networks import Networks
 from services.mta.recipients import Recipients
-from services.mta.session import Desk, MailSession
+from services.mta.session import MailSession
 from services.mta.settings import MtaSettings
 from shared.address import Address
 from shared.db import Database
@@ -155,7 +157,7 @@ class MtaWorker:
         asyncio.get_running_loop().call_later(LAST_WORDS, self._end_process, 1)
 
 
-async def _until_empty(sessions: set[MailSession], patience: float) -> None:
+async def _until_empty(sessions: set[Connection], patience: float) -> None:
     """Wait for all sessions to end, at most `patience` seconds."""
     deadline = time.monotonic() + patience
     while sessions and time.monotonic() < deadline:

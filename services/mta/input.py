@@ -51,14 +51,14 @@ class Input:
         if end < 0:
             return None
         line = self._data[self._at : end + 1]
-        self._at = end + 1
+        self._advance(end + 1)
         return line
 
     def take(self, most: int = -1) -> bytes:
         """Return what is there, up to `most` octets if that isn't negative."""
         end = len(self._data) if most < 0 else min(len(self._data), self._at + most)
         taken = self._data[self._at : end]
-        self._at = end
+        self._advance(end)
         return taken
 
     def put_back(self, data: bytes) -> None:
@@ -89,6 +89,11 @@ class Input:
             await self._waiter
         finally:
             self._waiter = None
+
+    def _advance(self, at: int) -> None:
+        self._at = at
+        if at == len(self._data):
+            self.clear()  # an idle connection holds no memory
 
     async def _skip_line(self) -> None:
         while self.take_line() is None:

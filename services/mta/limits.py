@@ -15,6 +15,7 @@ MAX_SIZE_DIGITS = 20  # RFC 1870 §3, RFC 3030 §2
 MAX_RECEIVED = 100  # Received fields: more is a loop (RFC 5321 §6.3)
 MAX_UNREAD = 128 * 1024  # octets that a client may be ahead before it isn't read any more
 MAX_REPLIES = 100  # kept while a client sends more without waiting
+LINGER = 10.0  # seconds that a closed connection has for our last reply
 EXCESS = 4  # times the size limit that is read and thrown away before the connection is closed
 
 

@@ -1,35 +1,25 @@
-"""One SMTP connection: aiosmtpd's session with its verbs overridden (RFC 5321; RFC 2920 for pipelining).
+"""The verbs of SMTP, overridden from aiosmtpd's session: what they need, their order and their replies (RFC 5321).
 
-Here are lines, replies, the order of commands and TLS; what may be sent to whom is in recipients.py, what
-becomes of it in accept.py. aiosmtpd's reading loop is replaced as well: it logs each line, writes each
-reply by itself, and takes LF for CRLF.
+What may be sent to whom is in recipients.py, what becomes of it in accept.py.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import AnyStr, cast
-
-from aiosmtpd.smtp import SMTP
 
 from services.mta import replies
-from services.mta.accept import Acceptance
 from services.mta.body import Body
-from services.mta.client import Client, Role, Transaction
+from services.mta.client import Role, Transaction
 from services.mta.commands import parse_bdat, parse_mail, parse_rcpt
-from services.mta.input import Gone, Input, LineTooLong
-from services.mta.limits import EXCESS, MAX_AUTH_LINE, MAX_HELO, MAX_LINE, MAX_REPLIES, Limits
-from services.mta.login import Logins
-from services.mta.recipients import Recipients
+from services.mta.connection import Connection, Farewell
+from services.mta.input import LineTooLong
+from services.mta.limits import EXCESS, MAX_AUTH_LINE, MAX_HELO, MAX_LINE
 from services.mta.text import DataText
 from shared.errors import MailFailure, PermanentFailure
 from shared.ids import new_id
-from shared.maillog import MailLog
-from shared.metrics import ACCEPTED, REJECTED
-from shared.net import ConnectionGate, TlsContexts, describe_tls, peer_ip
+from shared.message.envelope import Envelope
+from shared.metrics import ACCEPTED
 from shared.sasl.credentials import Credentials
 from shared.sasl.exchange import Exchange, encode
 from shared.sasl.mechanism import MECHANISMS, Challenge, Refused, Step
@@ -37,165 +27,10 @@ from shared.sasl.mechanism import MECHANISMS, Challenge, Refused, Step
 _HELO = re.compile(r"[!-~\u0080-\ud7ff\ue000-\U0010ffff]+\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What all connections of a worker share."""
+class MailSession(Connection):
+    """One client's commands."""
 
-    hostname: str
-    limits: Limits
-    gate: ConnectionGate
-    tls: TlsContexts | None
-    recipients: Recipients
-    acceptance: Acceptance
-    logins: Logins
-    log: MailLog
-    is_trusted: Callable[[str], bool]
-    plaintext_auth: bool = False
-    sessions: set[MailSession] = field(default_factory=set)
-
-
-class Farewell(Exception):
-    """Ends the session with a reply."""
-
-    def __init__(self, reply: bytes) -> None:
-        super().__init__(reply)
-        self.reply = reply
-
-
-class MailSession(SMTP):
-    """A connection from its greeting to its end; replies wait while more of the client's input is here."""
-
-    def __init__(self, desk: Desk, role: Role, *, implicit_tls: bool = False) -> None:
-        loop = asyncio.get_running_loop()
-        # SMTP's own constructor looks through all methods for hooks: 90 µs for each connection
-        asyncio.StreamReaderProtocol.__init__(self, None, self._cb_client_connected, loop)  # type: ignore[arg-type]
-        self.loop = loop
-        self.transport = self.session = self.envelope = None
-        self._original_transport = self._timeout_handle = self._handler_coroutine = None
-        self._desk = desk
-        self._implicit_tls = implicit_tls
-        self._input = Input(loop)
-        self._replies: list[bytes] = []
-        self._client = Client("", role)
-        self._transaction: Transaction | None = None
-        self._accepted = ACCEPTED.labels(role.value)
-        self._commands = self._errors = 0  # since the last accepted message
-        self._admitted = self._idle = self._working = self._leaving = self._ended = False
-        self._heard = loop.time()
-        self._text_since = 0.0
-
-    # the connection
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admit the client, or refuse one who has too many connections, and begin."""
-        stream = cast("asyncio.Transport", transport)  # uvloop's don't inherit from it
-        ip = peer_ip(stream)
-        if not ip or not self._desk.gate.acquire(ip):
-            REJECTED.labels(self._client.role.value, "421").inc()
-            if not self._implicit_tls:
-                stream.write(replies.TOO_MANY_CONNECTIONS + b"\r\n")
-            stream.close()
-            return
-        self._admitted = True
-        self._client.ip, self._client.trusted = ip, self._desk.is_trusted(ip)
-        self._input.transport = stream
-        self._desk.sessions.add(self)
-        if self._implicit_tls:
-            stream.pause_reading()  # what comes first is for TLS
-        super().connection_made(stream)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what the client sends."""
-        self._heard = self.loop.time()
-        self._input.feed(data)
-
-    def eof_received(self) -> bool:
-        """Read what is there to the end; the client may still hear replies, but not over TLS."""
-        self._input.end()
-        return not self._client.tls
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Leave a message that is being written to become durable; its sender will send it again."""
-        asyncio.StreamReaderProtocol.connection_lost(self, error)
-        self._input.end()
-        self._ended = True
-        if self._timeout_handle is not None:
-            self._timeout_handle.cancel()
-        if self._admitted:
-            self._admitted = False
-            self._desk.gate.release(self._client.ip)
-
-    def wind_down(self) -> None:
-        """Say 421 now, or once the message that the client is sending has its reply."""
-        self._leaving = True
-        if self._idle and self._transaction is None:
-            self._hang_up(replies.SHUTTING_DOWN)
-
-    def cut_off(self) -> None:
-        """Close now, whatever is under way; no 250 was said for it."""
-        self._hang_up(replies.SHUTTING_DOWN)
-
-    def _hang_up(self, reply: bytes) -> None:
-        if not self._ended:
-            self._ended = True
-            self._writer.write(b"".join(self._replies) + reply + b"\r\n")
-            self._replies.clear()
-            self._writer.close()
-
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        """Start the timer; it looks at its end whether anything was heard, so that a command costs nothing."""
-        wait = duration or self._desk.limits.command_time
-        self._timeout_handle = self.loop.call_later(wait, self._timeout_cb)
-
-    def _timeout_cb(self) -> None:
-        silent = 0.0 if self._working else self.loop.time() - self._heard
-        if silent < self._desk.limits.command_time:
-            self._reset_timeout(self._desk.limits.command_time - silent)
-        else:
-            self._hang_up(replies.TIMEOUT)
-
-    # the loop
-
-    async def _handle_client(self) -> None:
-        try:
-            if self._implicit_tls:
-                await self._start_tls()
-            await self.push(replies.greeting(self._desk.hostname))
-            while not self._ended:
-                await self._next_command()
-        except Farewell as farewell:
-            await self.push(farewell.reply)
-        except (Gone, OSError) as error:  # TLS that fails is an OSError, too
-            self._desk.log.debug("connection lost", ip=self._client.ip, error=str(error))
-        finally:
-            await self._drop_transaction()
-            self._say()
-            self._writer.close()
-            self._desk.sessions.discard(self)
-
-    async def _next_command(self) -> None:
-        try:
-            line = self._input.take_line() or await self._wait_for_line()
-            await self._obey(line)
-        except LineTooLong:
-            await self.push(replies.LINE_TOO_LONG)
-        except MailFailure as failure:
-            await self.push(replies.refusal(failure))
-        except (Gone, Farewell, OSError):
-            raise
-        except Exception as error:  # noqa: BLE001 - the edge: a client gets a reply, the operator the reason
-            self._desk.log.trouble("command failed", ip=self._client.ip, error=repr(error), exc_info=error)
-            await self._drop_transaction()
-            await self.push(replies.INTERNAL_ERROR)
-        self._check_patience()
-
-    async def _wait_for_line(self) -> bytes:
-        await self._flush()
-        self._idle = True
-        try:
-            return await self._input.line(MAX_AUTH_LINE)
-        finally:
-            self._idle = False
+    _text_since = 0.0
 
     async def _obey(self, line: bytes) -> None:
         verb, argument = _split(line)
@@ -205,35 +40,6 @@ class MailSession(SMTP):
         if method is None:
             raise replies.UNKNOWN_COMMAND()
         await method(self, argument)
-
-    def _check_patience(self) -> None:
-        self._commands += 1
-        if self._leaving and self._transaction is None:
-            raise Farewell(replies.SHUTTING_DOWN)
-        if self._errors >= self._desk.limits.errors:
-            raise Farewell(replies.TOO_MANY_ERRORS)
-        if self._commands >= self._desk.limits.commands:
-            raise Farewell(replies.TOO_MANY_COMMANDS)
-
-    async def push(self, status: AnyStr) -> None:
-        """Reply, at the latest when we wait for the client."""
-        reply = status.encode("ascii", "replace") if isinstance(status, str) else bytes(status)
-        if reply[0] >= ord("4"):
-            self._errors += reply[0] == ord("5")
-            REJECTED.labels(self._client.role.value, reply[:3].decode()).inc()
-        self._replies.append(reply + b"\r\n")
-        if len(self._replies) > MAX_REPLIES:
-            await self._flush()
-
-    async def _flush(self) -> None:
-        if self._replies:
-            self._say()
-            await self._writer.drain()  # waits for a client that doesn't read
-
-    def _say(self) -> None:
-        if self._replies and not self._writer.is_closing():
-            self._writer.write(b"".join(self._replies))
-        self._replies.clear()
 
     # who is there
 
@@ -269,22 +75,6 @@ class MailSession(SMTP):
         self._client.forget()
         await self._start_tls()
 
-    async def _start_tls(self) -> None:
-        assert self._desk.tls is not None
-        self._input.clear()
-        transport = await self.loop.start_tls(
-            cast("asyncio.Transport", self.transport),
-            self,
-            self._desk.tls.server,
-            server_side=True,
-            ssl_handshake_timeout=self._desk.limits.handshake_time,
-        )
-        if transport is None:
-            raise Gone
-        self.transport = self._input.transport = transport
-        self._writer = asyncio.StreamWriter(transport, self, None, self.loop)
-        self._client.tls = describe_tls(transport)
-
     async def smtp_AUTH(self, arg: str | None) -> None:
         """Log in (RFC 4954)."""
         self._require_greeting()
@@ -312,12 +102,7 @@ class MailSession(SMTP):
         return step
 
     async def _log_in(self, credentials: Credentials) -> None:
-        self._working = True
-        try:
-            account = await self._desk.logins.login(self._client.ip, credentials)
-        finally:
-            self._working = False
-            self._heard = self.loop.time()
+        account = await self._unhurried(self._desk.logins.login(self._client.ip, credentials))
         if account is None:
             raise replies.BAD_CREDENTIALS()
         self._client.account = account
@@ -447,41 +232,40 @@ class MailSession(SMTP):
         return piece
 
     async def _write(self, body: Body, piece: bytes) -> None:
-        self._working = True
-        await body.write(piece)
-        self._working = False
+        await self._unhurried(body.write(piece))
         if body.is_hopeless:
             raise Farewell(replies.TOO_BIG)
 
     async def _finish(self, transaction: Transaction, body: Body) -> None:
         """Take the message over, and only then say so."""
         self._transaction = None
-        self._working = True
         try:
-            text = await body.finish()
-            envelope = await self._desk.acceptance.accept(self._client, transaction, text)
+            envelope = await self._unhurried(self._accept(transaction, body))
         except MailFailure as failure:
             self._tell_refusal(transaction, failure)
             raise
-        finally:
-            self._working = False
-            self._heard = self.loop.time()
         self._commands = self._errors = 0
-        self._accepted.inc()
+        ACCEPTED.labels(self._client.role.value).inc()
         await self.push(b"250 2.0.0 Ok: queued as " + envelope.id.encode())
+        self._tell_acceptance(envelope, body.size)
+
+    async def _accept(self, transaction: Transaction, body: Body) -> Envelope:
+        try:
+            text = await body.finish()
+            return await self._desk.acceptance.accept(self._client, transaction, text)
+        except BaseException:
+            await body.discard()
+            raise
+
+    def _tell_acceptance(self, envelope: Envelope, size: int) -> None:
         self._desk.log.accepted(
             envelope.id,
             sender=envelope.sender,
             recipients=len(envelope.recipients),
-            size=text.size,
+            size=size,
             ip=self._client.ip,
             account=envelope.origin.account,
         )
-
-    async def _drop_transaction(self) -> None:
-        transaction, self._transaction = self._transaction, None
-        if transaction is not None and transaction.body is not None:
-            await transaction.body.discard()
 
     def _tell_refusal(self, transaction: Transaction, failure: MailFailure, recipient: str = "") -> None:
         sender = str(transaction.mail.sender or "")
@@ -539,6 +323,8 @@ _VERBS: dict[str, Callable[[MailSession, str | None], Awaitable[None]]] = {
 
 def _split(line: bytes) -> tuple[str, str | None]:
     """Return a command line's verb in upper case and its argument, None if there is none."""
+    if line[:4].upper() == b"BDAT" and (line[-2:] != b"\r\n" or len(line) > MAX_LINE):
+        raise Farewell(replies.refusal(replies.BARE_LINE_END()))  # what follows isn't commands
     verb, _, argument = _whole(line).decode("utf-8", "surrogateescape").partition(" ")
     return verb.upper(), argument.strip(" \t") or None
 

@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from services.mta.accept import Acceptance
 from services.mta.client import Role
+from services.mta.desk import Desk
 from services.mta.limits import Limits
 from services.mta.login import Logins
 from services.mta.networks import Networks
 from services.mta.recipients import Recipients
-from services.mta.session import Desk, MailSession
+from services.mta.session import MailSession
 from shared.address import Address
 from shared.directory import Account, Verdict
 from shared.errors import TemporaryFailure
@@ -166,6 +167,9 @@ class FakeTransport(asyncio.Transport):
             self.closed = True
             if self.protocol is not None:
                 asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        self.close()
 
     def pause_reading(self) -> None:
         self.reading = False

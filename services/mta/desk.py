@@ -1,0 +1,34 @@
+"""What all connections of a worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.mta.accept import Acceptance
+from services.mta.limits import Limits
+from services.mta.login import Logins
+from services.mta.recipients import Recipients
+from shared.maillog import MailLog
+from shared.net import ConnectionGate, TlsContexts
+
+if TYPE_CHECKING:
+    from services.mta.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Collaborators and limits; `sessions` are those that have not ended."""
+
+    hostname: str
+    limits: Limits
+    gate: ConnectionGate
+    tls: TlsContexts | None
+    recipients: Recipients
+    acceptance: Acceptance
+    logins: Logins
+    log: MailLog
+    is_trusted: Callable[[str], bool]
+    plaintext_auth: bool = False
+    sessions: set[Connection] = field(default_factory=set)
