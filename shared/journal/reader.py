@@ -152,9 +152,7 @@ class Reader:
                 results[index] = result
         return [results[index] for index in range(len(refs))]
 
-    def _batch(
-        self, batch: list[tuple[int, Reference]], pick: Pick[T]
-    ) -> Iterator[tuple[int, T | RecordUnavailable]]:
+    def _batch(self, batch: list[tuple[int, Reference]], pick: Pick[T]) -> Iterator[tuple[int, T | RecordUnavailable]]:
         start = batch[0][1].offset
         end = max(ref.offset + ref.length for _, ref in batch)
         try:

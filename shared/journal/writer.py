@@ -149,15 +149,17 @@ class Writer:
         self._measured = time.monotonic()
 
     async def _admit(self, length: int) -> None:
-        if self._closing or self._loop is None:
-            raise JournalFailed("the journal is closed")
+        if self._loop is None:
+            raise JournalFailed("the journal isn't open")
         await self.check_space()
         while self._queued and self._queued + length > self._limits.queued_bytes:
             turn = self._loop.create_future()
             self._patient.append(turn)
             await turn
+        if self._closing:  # asked last: what is handed over after the order to stop would wait for ever
+            raise JournalFailed("the journal is closed")
         if self._failed is not None:
-            raise self._failed
+            raise _copy(self._failed)
 
     async def _order(self, order: Order) -> None:
         assert self._loop is not None

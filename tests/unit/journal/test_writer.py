@@ -281,6 +281,23 @@ async def test_what_is_queued_is_bounded(tmp_path: Path, disk: Disk, envelope: M
     await writer.close()
 
 
+async def test_who_waits_for_room_while_the_writer_closes_is_refused(
+    tmp_path: Path, disk: Disk, envelope: MakeEnvelope
+) -> None:
+    writer = Writer(tmp_path, "mta-1", limits=Limits(reserve=0, queued_bytes=15_000))
+    await writer.open()
+    disk.gate.clear()
+    tasks = [asyncio.create_task(writer.append(envelope(), b"x" * 10_000)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    closing = asyncio.create_task(writer.close())
+    await asyncio.sleep(0)
+    disk.gate.set()
+    async with asyncio.timeout(5):
+        await closing
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(result, JournalFailed) for result in results] == [False, True, True]
+
+
 async def test_a_cancelled_append_leaves_the_others_alone(
     writer: Writer, tmp_path: Path, disk: Disk, envelope: MakeEnvelope
 ) -> None:
