@@ -81,4 +81,7 @@ def _contains_plainly(data: Octets, needle: str) -> bool | None:
         return None
     if needle.encode() in lowered:
         return True
-    return None if any(character.isspace() for character in needle) else False
+    words = needle.split()
+    if not all(word.encode() in lowered for word in words):
+        return False
+    return None if words != [needle] else False  # its words are there: perhaps a line is folded between them

@@ -24,6 +24,7 @@ from shared.message.rendered import Rendered, render
 SEGMENT = "2026-11-23/mta-0-" + "0" * 26 + "-1"
 MESSAGE = b"From: a@a.test\r\nSubject: x\r\nMessage-ID: <1@a.test>\r\n\r\nhello\r\n"
 RENDERED = render(MESSAGE)
+NO_FLAGS = FlagSet()
 PREFIX = b"Return-Path: <s@a.test>\r\n"
 
 
@@ -56,7 +57,7 @@ class World:
     async def deliver(self, *jobs: Job) -> list[Result]:
         return await self.database.write(deliver, jobs, time.time_ns() // 1000)
 
-    async def append(self, mailbox: Mailbox, flags: FlagSet = FlagSet(), size: int = 100) -> Appended:
+    async def append(self, mailbox: Mailbox, flags: FlagSet = NO_FLAGS, size: int = 100) -> Appended:
         blob = self.blob(size)
         return await self.messages.append(
             mailbox.account_id, mailbox.id, blob.entry, blob.reference, blob.rendered, flags, 1_700_000_000
