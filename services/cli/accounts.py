@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from services.cli.context import DEFAULT_DATA, DataOption, database_of
+from services.cli.table import print_table
 from shared.address import AddressError, normalise_domain
 from shared.db import Work
 from shared.directory import admin
@@ -261,9 +260,7 @@ def _now() -> int:
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table if rows else "none")
+    if rows:
+        print_table(columns, rows)
+    else:
+        print("none")

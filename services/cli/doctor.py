@@ -56,7 +56,7 @@ def doctor(
     os.environ.setdefault("PACKETBOAT_PORT_BASE", str(port_base))
     settings = settings_for(data)
     findings = asyncio.run(_examine(settings))
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
         mark = "[red]wrong[/red]" if finding.advice else "[green]ok[/green]   "
         console.print(f"{mark} {finding.what}: {escape(finding.said)}")

@@ -14,10 +14,9 @@ from typing import Annotated, Any
 import orjson
 import typer
 from redis.exceptions import RedisError
-from rich.console import Console
-from rich.table import Table
 
 from services.cli.context import DEFAULT_DATA, DataOption, database_of, settings_for
+from services.cli.table import print_table
 from shared.db import Database, Rows, Work, load
 from shared.errors import ConfigurationError, TemporaryFailure
 from shared.ids import is_id
@@ -65,21 +64,11 @@ def queue_list(
         for item in waiting:
             print(orjson.dumps(item).decode())
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("entry", "since", "from", "to", "state", "tries", "next", "reason"):
-        table.add_column(column, overflow="fold")
-    for item in waiting:
-        table.add_row(
-            item.entry,
-            _age(item.since),
-            item.sender or "<>",
-            item.recipient,
-            item.state,
-            str(item.attempts),
-            _due(item),
-            item.reason,
-        )
-    Console(highlight=False).print(table if waiting else "the queue is empty")
+    if not waiting:
+        print("the queue is empty")
+        return
+    columns = ("entry", "since", "from", "to", "state", "tries", "next", "reason")
+    print_table(columns, map(_row, waiting))
 
 
 @queue_app.command("show")
@@ -93,13 +82,20 @@ def queue_retry(
     entries: Annotated[list[str], typer.Argument(help="Entry ids, or `all`.")], data: DataOption = DEFAULT_DATA
 ) -> None:
     """Make the next attempt now; what is held is released."""
-    print(f"{asyncio.run(_retry(data, entries))} recipients are due now")
+    count = asyncio.run(_retry(data, entries))
+    print("1 recipient is due now" if count == 1 else f"{count} recipients are due now")
 
 
 @queue_app.command("drop")
 def queue_drop(entries: list[str], data: DataOption = DEFAULT_DATA) -> None:
     """Give up on waiting entries without a bounce; the ledger says so."""
-    print(f"dropped {asyncio.run(_drop(data, [_entry(entry) for entry in entries]))} recipients")
+    count = asyncio.run(_drop(data, [_entry(entry) for entry in entries]))
+    print(f"dropped {count} recipient{'' if count == 1 else 's'}")
+
+
+def _row(item: Waiting) -> tuple[str, ...]:
+    tries, sender = str(item.attempts), item.sender or "<>"
+    return (item.entry, _age(item.since), sender, item.recipient, item.state, tries, _due(item), item.reason)
 
 
 async def _list(data: Path) -> list[Waiting]:

@@ -74,7 +74,7 @@ def up(
 
 
 async def _run(settings: CommonSettings) -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     names = [settings.name, "localhost", DEMO_DOMAIN]
     if ensure_certificate(settings.certificate, settings.key, names, settings.listen):
         console.print(f"made a self-signed certificate: {settings.certificate}")
