@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -39,7 +40,8 @@ def main() -> int:
         print("\n".join(f"{scenario.name:24} {scenario.title}" for scenario in chosen))
         return 0
     _require_root_and_peers(options.side)
-    work = Path(tempfile.mkdtemp(prefix="packetboat-bench-", dir=options.work))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and files are cleaned up
+    work = Path(tempfile.mkdtemp(prefix="pb-bench-", dir=options.work))
     work.chmod(0o755)  # the peers' unprivileged processes must get through
     try:
         return _run(options, chosen, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ class Bench:
         self._rounds = rounds
         self._sides = sides
         self._progress = progress
-        self._prepared: dict[tuple[str, str], Server] = {}
+        self._prepared: dict[tuple[str, str], tuple[Server, Path]] = {}
+        self._numbers = itertools.count(1)
 
     def run(self, scenario: Scenario) -> list[Result]:
         """Measure a scenario and compare its sides."""
@@ -57,20 +59,19 @@ class Bench:
         """A server, filled if the scenario wants that; shared by all scenarios with the same fixture."""
         key = (scenario.fixture or scenario.name, side)
         if key not in self._prepared:
-            work = self._setting.work / "-".join(key).replace(" ", "-")
+            # A short name: Dovecot's Unix sockets are below it, and a socket's path has 107 octets.
+            work = self._setting.work / str(next(self._numbers))
             server = build(self._setting, work)
-            self._prepared[key] = server
+            self._prepared[key] = server, work
             if scenario.prepare is not None:
                 self._progress(f"{scenario.name}: filling {side}")
                 with _undisturbed(server):
                     scenario.prepare(server, self._setting)
-        return self._prepared[key]
+        return self._prepared[key][0]
 
     def _forget(self, scenario: Scenario) -> None:
         for key in [key for key in self._prepared if key[0] == scenario.name]:
-            del self._prepared[key]
-        for folder in self._setting.work.glob(f"{scenario.name}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(self._prepared.pop(key)[1], ignore_errors=True)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class SmtpSink:
 
     def start(self) -> Self:
         """Listen on the port."""
-        command = ["smtp-sink", "-4", "-c", "-m", str(SINK_SESSIONS), f"127.0.0.1:{self.endpoint[1]}"]
+        command = ["smtp-sink", "-4", "-u", "nobody", "-c", "-m", str(SINK_SESSIONS), f"127.0.0.1:{self.endpoint[1]}"]
         self._process = subprocess.Popen([*command, str(SINK_BACKLOG)], stdout=subprocess.PIPE)
         threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
         return self
