@@ -150,6 +150,7 @@ class Connection(SMTP):
             self._desk.sessions.discard(self)
 
     async def _next_command(self) -> None:
+        self._check_patience()
         try:
             line = self._input.take_line() or await self._wait_for_line()
             await self._obey(line)
@@ -163,7 +164,6 @@ class Connection(SMTP):
             self._desk.log.trouble("command failed", ip=self._client.ip, error=repr(error), exc_info=error)
             await self._drop_transaction()
             await self.push(replies.INTERNAL_ERROR)
-        self._check_patience()
 
     async def _wait_for_line(self) -> bytes:
         await self._flush()
@@ -178,13 +178,13 @@ class Connection(SMTP):
         """Carry a command out; a MailFailure is its refusal."""
 
     def _check_patience(self) -> None:
-        self._commands += 1
         if self._leaving and self._transaction is None:
             raise Farewell(replies.SHUTTING_DOWN)
         if self._errors >= self._desk.limits.errors:
             raise Farewell(replies.TOO_MANY_ERRORS)
         if self._commands >= self._desk.limits.commands:
             raise Farewell(replies.TOO_MANY_COMMANDS)
+        self._commands += 1
 
     async def _unhurried(self, work: Awaitable[T]) -> T:
         """Await what is our own work: the time that it takes isn't the client's silence."""

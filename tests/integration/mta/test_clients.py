@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import smtplib
@@ -102,6 +103,16 @@ def test_implicit_tls(mta: RunningMta) -> None:
     assert [envelope.origin.protocol for envelope, _ in mta.accepted()] == ["ESMTPSA"]
 
 
+def test_plain_text_at_the_tls_port(mta: RunningMta, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_connection(("127.0.0.1", mta.submissions), timeout=20) as raw:
+        raw.sendall(b"EHLO c.test\r\n")
+        while raw.recv(1000):  # at most an alert
+            pass
+    assert mta.worker._desk.gate.open == 0
+    output = capfd.readouterr()
+    assert "Traceback" not in output.out + output.err
+
+
 def test_nothing_said_before_tls_counts_after_it(mta: RunningMta) -> None:
     """RFC 3207 §6: commands put behind STARTTLS by somebody in between."""
     with socket.create_connection(("127.0.0.1", mta.mx), timeout=20) as raw:
@@ -197,6 +208,19 @@ def test_connection_limit_on_real_sockets(start_mta: StartMta) -> None:
         assert another.recv(1000)[:3] == b"220"
     for connection in open_now:
         connection.close()
+
+
+def test_a_client_that_reads_no_replies_is_cut_off(start_mta: StartMta, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.mta.connection.LINGER", 0.3)
+    mta = start_mta(mta_command_time=0.5, mta_max_commands=10_000_000)
+    with socket.create_connection(("127.0.0.1", mta.mx), timeout=0.3) as flood:
+        with contextlib.suppress(TimeoutError):
+            while True:
+                flood.sendall(b"HELP\r\n" * 10_000)
+        deadline = time.monotonic() + 5
+        while mta.worker._desk.sessions and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert mta.worker._desk.sessions == set() and mta.worker._desk.gate.open == 0
 
 
 def test_draining_finishes_what_was_begun(mta: RunningMta) -> None:
