@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from shared.ids import new_id
 from shared.message.envelope import Lane
 from shared.queue.delivery import Item, Place, Queue
+from shared.queue.renewing import RenewingSite
 from shared.queue.sites import Part, SiteItem, SiteLease, SiteLeaseLost, Sites, site_id
 
 MX = "mx1.example.org,mx2.example.org"
@@ -335,3 +336,17 @@ async def test_stats_per_site(sites: Sites) -> None:
     (stats,) = await sites.stats()
     assert (stats.site, stats.depth, stats.slots, stats.limit, stats.stopped) == (MX, 2, 1, 2, False)
     assert before <= stats.oldest <= time.time()
+
+
+async def test_a_renewing_slot_outlasts_long_work_and_knows_when_it_is_lost(redis: Redis) -> None:
+    sites = make(redis, 1, lease_ms=150)
+    await assign(sites, "a.example")
+    await assign(sites, "a.example")
+    lease = await acquire(sites)
+    async with RenewingSite(sites, lease) as slot:
+        await asyncio.sleep(0.4)
+        assert slot.owned
+        assert await sites.acquire() is None
+        await sites.release(lease)
+        await asyncio.sleep(0.1)
+        assert not slot.owned
