@@ -134,6 +134,7 @@ class Connection:
         self._writer = writer
         self.last_reply: Reply | None = None  # why the session ended
         self._letters: dict[object, Letter] = {}
+        self._message = b""  # in wire form, to go out with what follows it
         raw: socket.socket | None = writer.get_extra_info("socket")
         if raw is not None:
             with contextlib.suppress(OSError):
@@ -212,7 +213,7 @@ class Connection:
 
     async def _send_body(self, letter: Letter, report: Callable[[Letter, tuple[Reply, ...]], None]) -> None:
         if letter.wire is not None:
-            self._writer.write(letter.wire)
+            self._message = letter.wire
             self.client.message_sent()
             return
         try:
@@ -268,8 +269,14 @@ class Connection:
             return self.client.connection_lost(f"lost connection ({error.strerror or error})")
 
     def _flush(self) -> None:
-        data = self.client.outgoing()
+        """Send all that there is at once.
+
+        If a message and the next one's envelope went out apart, Nagle's algorithm at a host that has answered
+        to the first would keep back its answers to the second until our delayed acknowledgement: 40 ms each.
+        """
+        data = self._message + self.client.outgoing()
         if data:
+            self._message = b""
             self._writer.write(data)
 
     async def _start_tls(self, context: ssl.SSLContext) -> None:

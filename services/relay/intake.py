@@ -18,7 +18,7 @@ from shared.journal.reference import Reference
 from shared.message.envelope import Envelope, Lane, Recipient
 from shared.queue.delivery import Lease
 from shared.queue.renewing import RenewingLeases
-from shared.queue.sites import Part
+from shared.queue.sites import Assignment, Part
 from shared.smtp.outcome import Deferred, Outcome
 from shared.smtp.reply import local_reply
 
@@ -109,7 +109,10 @@ class Intake:
         arrivals = [arrival for _, arrival in read if arrival is not None]
         await self._route_all(arrivals)
         dues = await self._record_refused(arrivals)
-        await asyncio.gather(*(self._assign(a, due, held) for a, due in zip(arrivals, dues, strict=True)))
+        await self._engine.sites.assign_all(
+            [Assignment(a.lease, a.parts, due) for a, due in zip(arrivals, dues, strict=True)]
+        )
+        held.remove([arrival.lease for arrival in arrivals])
 
     def _read(self, leases: Sequence[Lease], states: dict[str, EntryState]) -> list[tuple[Lease, _Arrival | None]]:
         """Read the envelopes; runs in a thread."""
@@ -146,10 +149,6 @@ class Intake:
         dues = dict(zip(map(id, refused), recorded, strict=True))
         later = [(dues.get(id(a)), a.state.next_due(a.envelope, now)) for a in arrivals]
         return [min((due for due in pair if due is not None), default=None) for pair in later]
-
-    async def _assign(self, arrival: _Arrival, due: float | None, held: RenewingLeases) -> None:
-        await self._engine.sites.assign(arrival.lease, arrival.parts, due)
-        held.remove([arrival.lease])
 
 
 def _report(arrival: _Arrival) -> Report:

@@ -26,6 +26,7 @@ from shared.queue.scripts import Script
 SITE_LEASE_MS = 60_000
 SPREAD_MS = 50  # until a site with work left is given a further connection
 EXPIRE_BATCH = 100
+ASSIGN_VALUES = 2_000  # arguments of one call that assigns several entries
 STATS_LIMIT = 1_000  # sites in one answer
 MAX_NAME = 1_000  # characters of a site's name that are kept for people
 
@@ -40,6 +41,15 @@ class Part:
 
     domain: str
     site: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An entry with the parts that go to sites now, and the Unix time at which it comes back for others."""
+
+    work: Lease | Item
+    parts: Sequence[Part]
+    due: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +126,19 @@ class Sites:
 
         With `due` (Unix time) the entry also comes back to the stream then, for recipients that wait.
         """
-        token, item = (work.token, work.item) if isinstance(work, Lease) else ("", work)
+        return await self.assign_all([Assignment(work, parts, due)])
+
+    async def assign_all(self, assignments: Sequence[Assignment]) -> int:
+        """Do the same for many entries in few calls."""
         lane = self._lane
         keys = [*self._base, lane.stream, lane.queued, lane.delayed, lane.refs]
-        added = 0
-        batches = list(chunks(list(parts))) or [[]]
-        for number, batch in enumerate(batches, 1):
-            last = number == len(batches)
-            rows = [text for part in batch for text in self._part_row(part)]
-            head = [GROUP, token if last else "", item.entry, item.reference, _ms(due) if last else ""]
-            added += int(await self._assign(keys, [*head, *rows]))
-        return added
+        added, args = 0, [GROUP]
+        for row in (row for assignment in assignments for row in self._assign_rows(assignment)):
+            if len(args) + len(row) > ASSIGN_VALUES:
+                added += int(await self._assign(keys, args))
+                args = [GROUP]
+            args += row
+        return added + (int(await self._assign(keys, args)) if len(args) > 1 else 0)
 
     async def acquire(self) -> SiteLease | None:
         """Lease a slot of the site that has been ready longest; None if no site is ready."""
@@ -197,6 +209,16 @@ class Sites:
                 text for item, when in chunk for text in (item.key, item.generation, item.entry, item.reference, when)
             ]
             await self._finish(keys, [lease.sid, lease.token, *rows])
+
+    def _assign_rows(self, assignment: Assignment) -> Iterator[list[str]]:
+        """Yield an entry's arguments, in pieces of one call each; only the last ends the lease."""
+        work, due = assignment.work, _ms(assignment.due)
+        token, item = (work.token, work.item) if isinstance(work, Lease) else ("", work)
+        batches = list(chunks(list(assignment.parts))) or [[]]
+        for number, batch in enumerate(batches, 1):
+            last = number == len(batches)
+            head = [token if last else "", item.entry, item.reference, due if last else "", str(len(batch))]
+            yield [*head, *(text for part in batch for text in self._part_row(part))]
 
     def _part_row(self, part: Part) -> Iterator[str]:
         yield from (part.domain, site_id(part.site), part.site[:MAX_NAME], str(self._slots_of(part.site)))
