@@ -7,7 +7,7 @@ Rows are those of `fetch_rows(…, Want.CONTENT)` (with or without further wishe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -76,7 +76,7 @@ class Content:
         found = await self.pread(row, extent.start, extent.length)
         return _picked(found, text, names)
 
-    async def stream(self, row: Row, start: int, length: int) -> AsyncIterator[bytes]:
+    async def stream(self, row: Row, start: int, length: int) -> AsyncGenerator[bytes, None]:
         """Yield octets in chunks, for literals of any length with bounded memory."""
         end = min(start + length, row["size"])
         for position in range(start, end, STREAM_CHUNK):

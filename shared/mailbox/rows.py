@@ -6,7 +6,7 @@ A row is a sequence (unpack it) and a mapping by column name. Its first columns 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from enum import Flag, auto
 from functools import lru_cache
 from typing import TypeAlias
@@ -61,7 +61,7 @@ _SOURCES = {
 }
 _OF_MESSAGE = frozenset({"prefix", "blob_id"})
 
-Fetched: TypeAlias = AsyncIterator[Rows]
+Fetched: TypeAlias = AsyncGenerator[Rows, None]
 
 
 async def fetch_rows(database: Database, mailbox_id: int, ranges: Iterable[Range], want: Want = Want.BASE) -> Fetched:

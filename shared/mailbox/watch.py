@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -32,12 +32,14 @@ class Watcher:
         self._modseqs: dict[int, int] = {}
 
     @contextmanager
-    def watch(self, account_id: int, mailbox_id: int) -> Iterator[Watch]:
-        """Have a session woken: `await watch.wait(timeout)`, or its `changed` event.
+    def watch(
+        self, account_id: int, mailbox_id: int, on_change: Callable[[], None] | None = None
+    ) -> Iterator[Watch]:
+        """Have a session woken: `await watch.wait(timeout)`, its `changed` event, or the call of `on_change`.
 
         It is woken for any change of the account; `Messages.changes` tells whether it concerns the mailbox.
         """
-        with self._subscriber.watch(account_id) as watch:
+        with self._subscriber.watch(account_id, on_change) as watch:
             self._watches.setdefault(mailbox_id, set()).add(watch)
             try:
                 yield watch
@@ -66,8 +68,8 @@ class Watcher:
     def _compare(self, mailbox_id: int, modseq: int) -> None:
         if self._modseqs.get(mailbox_id) != modseq and mailbox_id in self._watches:
             self._modseqs[mailbox_id] = modseq
-            for watch in self._watches[mailbox_id]:
-                watch.changed.set()
+            for watch in tuple(self._watches[mailbox_id]):
+                watch.wake()
 
     def _forget(self, mailbox_id: int, watch: Watch) -> None:
         watches = self._watches[mailbox_id]
