@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 
+FOLLOWING = 32  # messages that may be asked for ahead
+
 
 class NoSuchMessage(ValueError):
     """No message has the number, or it is marked as deleted: answer -ERR."""
@@ -50,6 +52,11 @@ class Maildrop:
     def uids(self) -> Iterator[tuple[int, int]]:
         """Yield (number, UID) of the messages that aren't deleted."""
         return ((n, uid) for n, uid in enumerate(self._uids, 1) if n not in self._deleted)
+
+    def following(self, number: int) -> array[int]:
+        """Return a message's UID and those of the messages behind it, deleted or not; raises NoSuchMessage."""
+        self._check(number)
+        return self._uids[number - 1 : number - 1 + FOLLOWING]
 
     def delete(self, number: int) -> None:
         """Mark a message as deleted; raises NoSuchMessage."""

@@ -1,0 +1,194 @@
+"""One worker process of the access service: its collaborators, listeners, health and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from services.access.connection import Connection
+from services.access.desk import Desk
+from services.access.imap.session import ImapSession
+from services.access.login import Logins
+from services.access.pop3.session import Pop3Session
+from services.access.settings import AccessSettings
+from shared.address import Address
+from shared.db import connect as connect_database
+from shared.directory import Directory
+from shared.errors import MailFailure
+from shared.journal.limits import Limits as JournalLimits
+from shared.journal.reader import Reader
+from shared.journal.writer import Writer
+from shared.mailbox.content import Content
+from shared.mailbox.mailboxes import Mailboxes
+from shared.mailbox.messages import Messages
+from shared.mailbox.search import TextSearch
+from shared.mailbox.watch import Announcer, Watcher
+from shared.maillog import MailLog
+from shared.metrics import ACCESS_CONNECTIONS
+from shared.net import ConnectionGate, Listener, TlsContexts, parse_listen
+from shared.queue.connection import connect as connect_redis
+from shared.queue.delivery import Queue
+from shared.queue.notify import Publisher, Subscriber
+from shared.queue.throttle import LoginThrottle
+from shared.queue.upkeep import watch_epoch
+
+DOORS = ((143, ImapSession, False), (993, ImapSession, True), (110, Pop3Session, False), (995, Pop3Session, True))
+SWEEP = 1.0  # seconds between two looks for clients that are silent too long
+EXPIRE_FILES = 60  # sweeps between two looks for cached files that may have been removed
+FINISHING_SHARE = 0.7  # of the grace period, for commands that are under way
+LAST_WORDS = 0.2  # seconds for the answers of a journal that failed
+PROBE = Address("postmaster", "probe.invalid")
+
+
+class AccessWorker:
+    """Serves mailboxes; `end_process` is what a failed journal calls (its errors must not be retried)."""
+
+    def __init__(
+        self, settings: AccessSettings, index: int, *, end_process: Callable[[int], object] = os._exit
+    ) -> None:
+        self._settings = settings
+        self._index = index
+        self._end_process = end_process
+        self._log = MailLog("access")
+        self._listeners: list[Listener] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open the journal, connect, listen."""
+        settings = self._settings
+        tls = self._tls()
+        self._database = await connect_database(settings.sql)
+        self._directory = Directory(self._database)
+        self._redis = connect_redis(settings.redis)
+        self._journal = self._writer()
+        await self._journal.open()
+        self._reader = Reader(settings.journal)
+        self._announcer = Announcer(Publisher(self._redis))
+        self._subscriber = Subscriber(self._redis)
+        self._desk = self._make_desk(tls)
+        queue = Queue(self._redis, f"access-{self._index}-{os.getpid()}")
+        for work in (
+            self._announcer.run(),
+            self._subscriber.run(),
+            self._desk.watcher.run(),
+            watch_epoch(queue, self._journal.epoch_changed),
+            self._sweep(),
+        ):
+            self._run(work)
+        await self._listen()
+
+    @property
+    def desk(self) -> Desk:
+        """What the sessions share."""
+        return self._desk
+
+    async def problems(self) -> list[str]:
+        """Say why mailboxes can't be served; Redis is no reason, a slow poll replaces it."""
+        ACCESS_CONNECTIONS.set(self._desk.gate.open)
+        if self._journal.is_poisoned:
+            return ["the journal failed"]
+        try:
+            await self._directory.verify(PROBE)
+        except MailFailure as failure:
+            return [failure.text]
+        return []
+
+    async def drain(self) -> None:
+        """Accept no more, let commands under way end, seal the segment, disconnect."""
+        for listener in self._listeners:
+            listener.close()
+        await self._end_sessions(self._settings.grace_period * FINISHING_SHARE)
+        await self._journal.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._reader.close()
+        await self._redis.aclose()
+        await self._database.close()
+
+    def _tls(self) -> TlsContexts:
+        settings = self._settings
+        sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
+        return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
+
+    def _writer(self) -> Writer:
+        limits = JournalLimits(
+            segment_size=self._settings.journal_segment_bytes,
+            segment_age=self._settings.journal_segment_age,
+            reserve=self._settings.reserve_bytes,
+        )
+        name = f"access-{self._index}"
+        return Writer(self._settings.journal, name, limits=limits, on_poison=self._give_up)
+
+    def _make_desk(self, tls: TlsContexts) -> Desk:
+        settings, limits = self._settings, self._settings.limits
+        content = Content(self._database, self._reader)
+        return Desk(
+            hostname=settings.name,
+            limits=limits,
+            gate=ConnectionGate(limits.connections, limits.connections_per_ip),
+            tls=tls,
+            logins=Logins(self._directory, LoginThrottle(self._redis), self._log),
+            mailboxes=Mailboxes(self._database),
+            messages=Messages(self._database, announce=self._announcer),
+            content=content,
+            search=TextSearch(content),
+            watcher=Watcher(self._database, self._subscriber),
+            journal=self._journal,
+            volume=settings.journal,
+            log=self._log,
+            plaintext_auth=settings.allow_plaintext_auth,
+        )
+
+    async def _listen(self) -> None:
+        for port, session, is_tls in DOORS:
+            endpoints = parse_listen(self._settings.listen, port + self._settings.port_base)
+            factory = partial(Connection, self._desk, session, is_tls)
+            tls = self._desk.tls if is_tls else None
+            self._listeners.append(await Listener.open(endpoints, factory, tls=tls))
+
+    async def _sweep(self) -> None:
+        """End sessions whose clients are silent, or don't read, for too long."""
+        loop = asyncio.get_running_loop()
+        sweeps = 0
+        while True:
+            await asyncio.sleep(SWEEP)
+            now = loop.time()
+            for connection in list(self._desk.connections):
+                connection.check(now)
+            sweeps += 1
+            if sweeps % EXPIRE_FILES == 0:
+                await asyncio.to_thread(self._reader.expire)
+
+    async def _end_sessions(self, patience: float) -> None:
+        connections = self._desk.connections
+        for connection in list(connections):
+            connection.wind_down()
+        await _until_empty(connections, patience)
+        for connection in list(connections):
+            connection.abort()
+        await _until_empty(connections, 1.0)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._check_task)
+        self._tasks.append(task)
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._give_up(task.exception() or RuntimeError("a task that never ends has ended"))
+
+    def _give_up(self, error: BaseException) -> None:
+        self._log.trouble("giving up", error=repr(error))
+        asyncio.get_running_loop().call_later(LAST_WORDS, self._end_process, 1)
+
+
+async def _until_empty(connections: set[Connection], patience: float) -> None:
+    """Wait for all connections to end, at most `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while connections and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)

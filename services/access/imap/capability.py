@@ -1,0 +1,75 @@
+"""CAPABILITY, ID, NAMESPACE, ENABLE, NOOP, CHECK, LOGOUT: what needs no mailbox (RFC 3501 §6.1, §6.4.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.access.imap.outcome import Outcome, done
+from shared.imap import command as commands
+from shared.imap import response
+
+if TYPE_CHECKING:
+    from services.access.imap.session import ImapSession
+
+_ALWAYS = (
+    b"IMAP4rev1",
+    b"LITERAL+",
+    b"SASL-IR",
+    b"ID",
+    b"IDLE",
+    b"NAMESPACE",
+    b"UIDPLUS",
+    b"UNSELECT",
+    b"CHILDREN",
+    b"SPECIAL-USE",
+    b"MOVE",
+)
+SERVER_ID: dict[bytes, bytes | None] = {b"name": b"Packetboat"}
+
+
+def may_authenticate(session: ImapSession) -> bool:
+    """Say whether a password may be sent on this connection."""
+    return session.connection.is_tls or session.desk.plaintext_auth
+
+
+def capabilities(session: ImapSession) -> tuple[bytes, ...]:
+    """Return what is offered in the session's state."""
+    if session.account is not None:
+        return _ALWAYS
+    security = () if session.connection.is_tls else (b"STARTTLS",)
+    return (*_ALWAYS, *security, b"AUTH=PLAIN" if may_authenticate(session) else b"LOGINDISABLED")
+
+
+async def capability(session: ImapSession, command: commands.Capability) -> Outcome:
+    """Tell what is offered."""
+    session.write(response.capability(capabilities(session)))
+    return done(b"CAPABILITY completed")
+
+
+async def identify(session: ImapSession, command: commands.Id) -> Outcome:
+    """Tell our name (RFC 2971)."""
+    session.write(response.server_id(SERVER_ID))
+    return done(b"ID completed")
+
+
+async def namespace(session: ImapSession, command: commands.Namespace) -> Outcome:
+    """Tell that there are personal mailboxes only (RFC 2342)."""
+    session.write(response.namespace())
+    return done(b"NAMESPACE completed")
+
+
+async def enable(session: ImapSession, command: commands.Enable) -> Outcome:
+    """Enable none: there is nothing yet that has to be (RFC 5161)."""
+    session.write(response.enabled(()))
+    return done(b"ENABLE completed")
+
+
+async def nothing(session: ImapSession, command: commands.Noop | commands.Check) -> Outcome:
+    """Do nothing: the session reports what has changed."""
+    return done(b"Completed")
+
+
+async def logout(session: ImapSession, command: commands.Logout) -> Outcome:
+    """End the session."""
+    session.write(response.bye(b"Logging out"))
+    return done(b"LOGOUT completed")

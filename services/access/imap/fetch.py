@@ -1,0 +1,231 @@
+r"""FETCH: rows in chunks, bodies in batches, long messages in pieces; \Seen set on the way (RFC 3501 §6.4.5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import AsyncGeneratorType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from services.access.imap.outcome import EXPUNGED, Outcome, done, refused
+from services.access.imap.render import Plan, Row, number_rows, plan_for, render, render_item, section_head
+from shared.imap import command as commands
+from shared.imap import response
+from shared.imap.fetch import BodySection, FetchItem, sets_seen
+from shared.imap.flags import SEEN, FlagSet
+from shared.imap.sequence import Range, compact
+from shared.mailbox.content import Failure
+from shared.mailbox.errors import MessageGone
+from shared.mailbox.messages import StoreMode
+from shared.message.body import SectionText
+
+if TYPE_CHECKING:
+    from services.access.imap.session import ImapSession
+
+T = TypeVar("T")
+
+BATCH_BYTES = 4 * 1024 * 1024  # octets of messages read at a time; one batch is read while another is sent
+STREAM_FROM = 1024 * 1024  # octets of a message from which on it is sent in pieces
+_UNREADABLE = refused(b"Some of the messages can't be read at the moment", response.UNAVAILABLE)
+_HEADER_LISTS = (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What has been shown, and why not all."""
+
+    shown: int = 0
+    unreadable: int = 0
+
+
+async def fetch(session: ImapSession, command: commands.Fetch) -> Outcome:
+    """Show messages; NO when some of them are gone for good or can't be read."""
+    selected = session.the_selected()
+    ranges = selected.resolve(command.messages, uid=command.uid)
+    seen: frozenset[int] = frozenset()
+    if sets_seen(command.items) and not selected.read_only:
+        seen = await _mark_seen(session, ranges)
+    plan = plan_for(command.items)
+    told = frozenset() if FetchItem.FLAGS in command.items else seen
+    progress = _Progress()
+    show = _show_bodies if plan.sections else _show_rows
+    await show(session, plan, ranges, told, progress)
+    if progress.unreadable:
+        return _UNREADABLE
+    wanted = sum(high - low + 1 for low, high in ranges)
+    return EXPUNGED if progress.shown < wanted else done(b"FETCH completed")
+
+
+async def _mark_seen(session: ImapSession, ranges: Sequence[Range]) -> frozenset[int]:
+    r"""Set \Seen where it isn't yet; return the UIDs that it was set on."""
+    selected, messages = session.the_selected(), session.desk.messages
+    unseen: list[int] = []
+    async for rows in messages.fetch_rows(selected.mailbox_id, ranges):
+        unseen += [row[0] for row in rows if not row[1] & SEEN]
+    if not unseen:
+        return frozenset()
+    account = session.the_account().id
+    change = await messages.store_flags(account, selected.mailbox_id, compact(unseen), StoreMode.ADD, FlagSet(SEEN))
+    selected.told(change.modseq)
+    return frozenset(unseen)
+
+
+async def _show_rows(
+    session: ImapSession, plan: Plan, ranges: Sequence[Range], told: frozenset[int], progress: _Progress
+) -> None:
+    """Show what needs no body."""
+    selected = session.the_selected()
+    chunks = session.desk.messages.fetch_rows(selected.mailbox_id, ranges, plan.want)
+    async for rows in ahead(chunks):
+        known, numbers = number_rows(selected.view, rows)
+        progress.shown += len(known)
+        session.write(render(plan, known, numbers, selected.flags, (), told))
+        await session.connection.drain()
+        await asyncio.sleep(0)
+
+
+async def _show_bodies(
+    session: ImapSession, plan: Plan, ranges: Sequence[Range], told: frozenset[int], progress: _Progress
+) -> None:
+    selected = session.the_selected()
+    async with aclosing(ahead(_read_bodies(session, plan, ranges))) as batches:
+        async for rows, bodies in batches:
+            if bodies is None:
+                await _show_long(session, plan, rows[0], told, progress)
+                continue
+            rows, columns = _readable(rows, bodies, progress)
+            known, numbers = number_rows(selected.view, rows)
+            if len(known) == len(rows):
+                progress.shown += len(known)
+                session.write(render(plan, known, numbers, selected.flags, columns, told))
+            await session.connection.drain()
+
+
+_Bodies = Sequence[Sequence[bytes | Failure | None]]
+
+
+async def _read_bodies(
+    session: ImapSession, plan: Plan, ranges: Sequence[Range]
+) -> AsyncIterator[tuple[Sequence[Row], _Bodies | None]]:
+    """Yield rows with their sections, column by column; a long message comes alone and without."""
+    mailbox_id = session.the_selected().mailbox_id
+    async for rows in ahead(session.desk.messages.fetch_rows(mailbox_id, ranges, plan.want)):
+        for batch in _batches(rows, len(plan.sections)):
+            if batch[0]["size"] >= STREAM_FROM:
+                yield batch, None
+            else:
+                yield batch, [await _read_section(session, batch, section) for section in plan.sections]
+
+
+def _batches(rows: Sequence[Row], sections: int) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        cost = row["size"] * sections
+        if batch and (size + cost > BATCH_BYTES or row["size"] >= STREAM_FROM or batch[0]["size"] >= STREAM_FROM):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += cost
+    if batch:
+        yield batch
+
+
+async def _read_section(
+    session: ImapSession, rows: Sequence[Row], section: BodySection
+) -> Sequence[bytes | Failure | None]:
+    content, text = session.desk.content, SectionText(section.text.value)
+    found: Sequence[bytes | Failure | None]
+    if not section.path and text is SectionText.WHOLE:
+        found = await content.read_many(rows)
+    else:
+        found = await content.sections(rows, section.path, text, section.fields)
+    if section.partial is None:
+        return found
+    start, end = section.partial.start, section.partial.start + section.partial.length
+    return [body[start:end] if isinstance(body, bytes) else body for body in found]
+
+
+def _readable(rows: Sequence[Row], bodies: _Bodies, progress: _Progress) -> tuple[Sequence[Row], Any]:
+    """Leave out the rows of which something couldn't be read."""
+    failed = {
+        place: body
+        for column in bodies
+        for place, body in enumerate(column)
+        if body is not None and not isinstance(body, bytes)
+    }
+    if not failed:
+        return rows, bodies
+    progress.unreadable += sum(not isinstance(failure, MessageGone) for failure in failed.values())
+    places = [place for place in range(len(rows)) if place not in failed]
+    return [rows[place] for place in places], [[column[place] for place in places] for column in bodies]
+
+
+# Long messages
+
+
+async def _show_long(session: ImapSession, plan: Plan, row: Row, told: frozenset[int], progress: _Progress) -> None:
+    """Show one message, its octets in pieces; once they are announced only closing can end them early."""
+    selected = session.the_selected()
+    number = selected.view.sequence(row["uid"])
+    if number is None:
+        return
+    session.write(b"* %d FETCH (" % number)
+    for place, item in enumerate(plan.items):
+        session.write(b" " if place else b"")
+        if isinstance(item, FetchItem):
+            session.write(render_item(plan, item, row, selected.flags))
+        else:
+            await _send_section(session, row, item)
+    if row["uid"] in told:
+        session.write(b" " + response.item(b"FLAGS", selected.flags.render(row["flags"])))
+    session.write(response.FETCH_END)
+    progress.shown += 1
+
+
+async def _send_section(session: ImapSession, row: Row, section: BodySection) -> None:
+    content, text = session.desk.content, SectionText(section.text.value)
+    try:
+        if text in _HEADER_LISTS:
+            await _send_picked(session, row, section)
+            return
+        extent = content.extent(row, section.path, text)
+        if extent is None:
+            session.write(section_head(section, None))
+            return
+        start, end = extent.start, extent.start + extent.length
+        if section.partial is not None:
+            start = min(start + section.partial.start, end)
+            end = min(start + section.partial.length, end)
+        session.write(response.literal_item_head(section.label, end - start))
+        async for piece in content.stream(row, start, end - start):
+            session.write(piece)
+            await session.connection.drain()
+    except Exception as error:
+        session.desk.log.trouble("message broke off", error=repr(error), exc_info=error)
+        session.connection.abort()
+        raise ConnectionAbortedError("a response can't be finished") from error
+
+
+async def _send_picked(session: ImapSession, row: Row, section: BodySection) -> None:
+    text = SectionText(section.text.value)
+    found = await session.desk.content.section(row, section.path, text, section.fields)
+    if found is not None and section.partial is not None:
+        found = found[section.partial.start : section.partial.start + section.partial.length]
+    session.write(section_head(section, found) + (found or b""))
+
+
+async def ahead(source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """Yield what `source` yields, of which the next is made while one is used."""
+    following = asyncio.ensure_future(anext(source, None))
+    try:
+        while (item := await following) is not None:
+            following = asyncio.ensure_future(anext(source, None))
+            yield item
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        if isinstance(source, AsyncGeneratorType):
+            await source.aclose()

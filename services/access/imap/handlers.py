@@ -1,0 +1,62 @@
+"""Which handler each command has."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from services.access.imap import (
+    append,
+    capability,
+    copy,
+    expunge,
+    fetch,
+    idle,
+    login,
+    mailbox,
+    search,
+    select,
+    status,
+    store,
+)
+from services.access.imap import list as listing
+from services.access.imap.outcome import Outcome
+from shared.imap import command as commands
+from shared.imap.command import Command
+
+Handler = Callable[[Any, Any], Awaitable[Outcome | None]]
+
+HANDLERS: dict[type[Command], Handler] = {
+    commands.Capability: capability.capability,
+    commands.Noop: capability.nothing,
+    commands.Check: capability.nothing,
+    commands.Id: capability.identify,
+    commands.Namespace: capability.namespace,
+    commands.Enable: capability.enable,
+    commands.Logout: capability.logout,
+    commands.StartTls: login.start_tls,
+    commands.Login: login.log_in,
+    commands.Authenticate: login.authenticate,
+    commands.Select: select.select,
+    commands.Examine: select.select,
+    commands.Close: select.close,
+    commands.Unselect: select.unselect,
+    commands.List: listing.list_mailboxes,
+    commands.Lsub: listing.list_subscribed,
+    commands.Create: mailbox.create,
+    commands.Delete: mailbox.delete,
+    commands.Rename: mailbox.rename,
+    commands.Subscribe: mailbox.subscribe,
+    commands.Unsubscribe: mailbox.unsubscribe,
+    commands.Status: status.status,
+    commands.Append: append.append_whole,
+    commands.Fetch: fetch.fetch,
+    commands.Store: store.store,
+    commands.Copy: copy.copy,
+    commands.Move: copy.move,
+    commands.Expunge: expunge.expunge,
+    commands.UidExpunge: expunge.uid_expunge,
+    commands.Search: search.search,
+    commands.Idle: idle.begin,
+}
+"""A handler answers by an Outcome, or by None when the command isn't finished yet."""

@@ -1,0 +1,191 @@
+"""FETCH responses by the column: a chunk of rows becomes octets with little work for each (RFC 3501 §7.4.2).
+
+A plan cuts a response at its body sections: `* 7 FETCH (UID 9 BODY[] {4096}` CRLF, the octets, `)` CRLF.
+Between two cuts is one template that is filled for all rows by `map`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from shared.imap.dates import render_date
+from shared.imap.fetch import BodySection, FetchAttribute, FetchItem
+from shared.imap.flags import FlagLists
+from shared.imap.response import literal_item_head
+from shared.imap.view import View
+from shared.mailbox.rows import BASE_COLUMNS, COLUMNS, Want
+
+Row = Any
+DAY = 86_400
+
+_WANTS = {
+    FetchItem.ENVELOPE: Want.ENVELOPE,
+    FetchItem.BODYSTRUCTURE: Want.BODYSTRUCTURE,
+    FetchItem.BODY: Want.BODY,
+}
+_TEMPLATES = {
+    FetchItem.UID: b"UID %d",
+    FetchItem.FLAGS: b"FLAGS %b",
+    FetchItem.INTERNALDATE: b"INTERNALDATE %b",
+    FetchItem.RFC822_SIZE: b"RFC822.SIZE %d",
+    FetchItem.ENVELOPE: b"ENVELOPE %b",
+    FetchItem.BODY: b"BODY %b",
+    FetchItem.BODYSTRUCTURE: b"BODYSTRUCTURE %b",
+}
+_COLUMN_NAMES = {
+    FetchItem.UID: "uid",
+    FetchItem.RFC822_SIZE: "size",
+    FetchItem.ENVELOPE: "envelope",
+    FetchItem.BODY: "imap_body",
+    FetchItem.BODYSTRUCTURE: "bodystructure",
+}
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A template, and what fills it: items, the number of the section whose head it ends with, or None."""
+
+    template: bytes
+    items: list[FetchItem | int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to answer for a list of items; `want` is what to read."""
+
+    items: tuple[FetchAttribute, ...]
+    want: Want
+    sections: tuple[BodySection, ...]
+    segments: tuple[_Segment, ...]
+    indexes: dict[FetchItem, int]
+
+
+@lru_cache(maxsize=512)
+def plan_for(items: tuple[FetchAttribute, ...]) -> Plan:
+    """Return the plan of a list of items."""
+    sections = tuple(item for item in items if isinstance(item, BodySection))
+    want = Want.CONTENT if sections else Want.BASE
+    for item in items:
+        if isinstance(item, FetchItem):
+            want |= _WANTS.get(item, Want.BASE)
+    segments = [_Segment(b"* %d FETCH (")]
+    number = 0
+    for position, item in enumerate(items):
+        segments[-1].template += b" " if position else b""
+        if isinstance(item, FetchItem):
+            segments[-1].template += _TEMPLATES[item]
+            segments[-1].items.append(item)
+        else:
+            segments[-1].template += b"%b"
+            segments[-1].items.append(number)
+            segments.append(_Segment(b""))
+            number += 1
+    segments[-1].template += b"%b)\r\n"
+    return Plan(items, want, sections, tuple(segments), _indexes(want))
+
+
+def render(
+    plan: Plan,
+    rows: Sequence[Row],
+    numbers: Sequence[int],
+    flags: FlagLists,
+    bodies: Sequence[Sequence[bytes | None]] = (),
+    told: frozenset[int] = frozenset(),
+) -> bytes:
+    """Return the responses for rows with these sequence numbers.
+
+    `bodies` has a column for each of the plan's sections, None for NIL. The flags of the UIDs in `told` are
+    added where FLAGS wasn't asked for.
+    """
+    if not rows:
+        return b""
+    columns = tuple(zip(*rows, strict=True))
+    streams: list[Any] = []
+    last = len(plan.segments) - 1
+    for place, segment in enumerate(plan.segments):
+        values: list[Any] = [numbers] if place == 0 else []
+        values += [_column(plan, item, columns, flags, bodies) for item in segment.items]
+        if place == last:
+            values.append(_told(columns, flags, told))
+        streams.append(map(segment.template.__mod__, zip(*values, strict=True)))
+        if place != last:
+            streams.append([body or b"" for body in bodies[place]])
+    if len(streams) == 1:
+        return b"".join(streams[0])
+    return b"".join(chain.from_iterable(zip(*streams, strict=True)))
+
+
+def render_item(plan: Plan, item: FetchItem, row: Row, flags: FlagLists) -> bytes:
+    """Return one item of one row."""
+    value = _column(plan, item, tuple(zip(row, strict=True)), flags, ())[0]
+    return _TEMPLATES[item] % (value,)
+
+
+def section_head(section: BodySection, body: bytes | None) -> bytes:
+    """Return a section's item up to its octets, or NIL."""
+    return section.label + b" NIL" if body is None else literal_item_head(section.label, len(body))
+
+
+def number_rows(view: View, rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[int]]:
+    """Return the rows that the client knows of, and their sequence numbers."""
+    if not rows:
+        return rows, ()
+    first, last = view.sequence(rows[0][0]), view.sequence(rows[-1][0])
+    if first is not None and last is not None and rows[-1][0] - rows[0][0] == last - first == len(rows) - 1:
+        return rows, range(first, last + 1)  # neighbours all along
+    numbers = {uid: number for number, uid in view.iterate(((rows[0][0], rows[-1][0]),))}
+    known = [row for row in rows if row[0] in numbers]
+    return known, [numbers[row[0]] for row in known]
+
+
+def _column(
+    plan: Plan,
+    item: FetchItem | int,
+    columns: Sequence[Sequence[Any]],
+    flags: FlagLists,
+    bodies: Sequence[Sequence[bytes | None]],
+) -> Sequence[Any]:
+    if isinstance(item, int):
+        section = plan.sections[item]
+        return [section_head(section, body) for body in bodies[item]]
+    if item is FetchItem.FLAGS:
+        return _flag_lists(columns[1], flags)
+    if item is FetchItem.INTERNALDATE:
+        return [internal_date(seconds) for seconds in columns[3]]
+    return columns[plan.indexes[item]]
+
+
+def _flag_lists(masks: Sequence[int], flags: FlagLists) -> list[bytes]:
+    rendered = {mask: flags.render(mask) for mask in set(masks)}
+    return [rendered[mask] for mask in masks]
+
+
+def _told(columns: Sequence[Sequence[Any]], flags: FlagLists, told: frozenset[int]) -> Sequence[bytes]:
+    if not told:
+        return (b"",) * len(columns[0])
+    lists = _flag_lists(columns[1], flags)
+    return [b" FLAGS " + text if uid in told else b"" for uid, text in zip(columns[0], lists, strict=True)]
+
+
+def _indexes(want: Want) -> dict[FetchItem, int]:
+    names: Iterator[str] = chain(BASE_COLUMNS, *(names for wish, names in COLUMNS.items() if wish in want))
+    places = {name: index for index, name in enumerate(names)}
+    return {item: places[name] for item, name in _COLUMN_NAMES.items() if name in places}
+
+
+def internal_date(seconds: int) -> bytes:
+    """Return Unix seconds as INTERNALDATE has them, in UTC."""
+    day, second = divmod(seconds, DAY)
+    return b'"%b %02d:%02d:%02d +0000"' % (_day(day), second // 3600, second // 60 % 60, second % 60)
+
+
+@lru_cache(maxsize=4096)
+def _day(day: int) -> bytes:
+    """Return days since 1970-01-01 as ` 1-Feb-1994`; years beyond a calendar's become its first or last."""
+    found = date.fromordinal(min(max(719_163 + day, 1), date.max.toordinal()))
+    return render_date(found).rjust(11)

@@ -1,0 +1,296 @@
+"""One IMAP session: events of the receive buffer in, handlers by table, tagged responses out (RFC 3501 §3)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from services.access.connection import Connection, Goodbye
+from services.access.desk import Desk
+from services.access.imap import append, idle, login
+from services.access.imap.capability import capabilities
+from services.access.imap.handlers import HANDLERS
+from services.access.imap.outcome import BROKEN, Outcome, of_failure
+from services.access.imap.selected import Selected
+from shared.errors import MailFailure, PacketboatError
+from shared.imap import command as commands
+from shared.imap import response
+from shared.imap.command import Command
+from shared.imap.command_parser import BadCharset, BadCommand, parse_command
+from shared.imap.limits import AFTER_LOGIN
+from shared.imap.receive import (
+    CommandReceived,
+    CommandRejected,
+    CommandTail,
+    Event,
+    GiveUp,
+    LineReceived,
+    LiteralChunk,
+    LiteralEnd,
+    LiteralRequest,
+    ReceiveBuffer,
+)
+from shared.imap.search_parser import CHARSETS
+from shared.imap.sequence import BadSequence
+from shared.imap.state import SessionState, is_allowed, may_report_expunge, next_state
+from shared.metrics import COMMAND_SECONDS
+
+if TYPE_CHECKING:
+    from services.access.imap.append import Upload
+    from services.access.imap.idle import Idling
+    from shared.directory import Account
+    from shared.sasl.exchange import Exchange
+
+FAIR_SHARE = 8  # commands of one client before the others have their turn
+
+_GOODBYES = {
+    Goodbye.TIMEOUT: (b"Autologout, idle for too long", None),
+    Goodbye.SHUTDOWN: (b"The server is going down; connect again", response.UNAVAILABLE),
+    Goodbye.FULL: (b"Too many connections", response.UNAVAILABLE),
+}
+# Selecting reports everything itself; the others end what there is to report on
+_WITHOUT_SYNC = (commands.Select, commands.Examine, commands.Close, commands.Unselect, commands.Logout)
+
+
+class ImapSession:
+    """A client's state; handlers of commands read and change it."""
+
+    __slots__ = (
+        "_errors",
+        "account",
+        "buffer",
+        "connection",
+        "desk",
+        "exchange",
+        "failed_logins",
+        "idling",
+        "selected",
+        "state",
+        "upload",
+    )
+
+    def __init__(self, desk: Desk, connection: Connection) -> None:
+        self.desk = desk
+        self.connection = connection
+        self.buffer = ReceiveBuffer()
+        self.state = SessionState.NOT_AUTHENTICATED
+        self.account: Account | None = None
+        self.selected: Selected | None = None
+        self.exchange: tuple[bytes, Exchange] | None = None  # AUTHENTICATE's tag, while a response is awaited
+        self.upload: Upload | None = None  # APPEND's message, while it arrives
+        self.idling: Idling | None = None
+        self.failed_logins = 0
+        self._errors = 0
+
+    # What the connection calls
+
+    @property
+    def pending(self) -> int:
+        return self.buffer.pending
+
+    def greet(self) -> None:
+        self.write(response.greeting(b"Packetboat is ready", capabilities(self)))
+
+    def feed(self, data: bytes) -> None:
+        self.buffer.feed(data)
+
+    def say_goodbye(self, why: Goodbye) -> None:
+        self.write(response.bye(*_GOODBYES[why]))
+
+    def closed(self) -> None:
+        idle.stop(self)
+        append.give_up(self)
+        self.selected = None
+
+    async def work(self) -> None:
+        handled = 0
+        while not self.connection.end_of_work():
+            event = self.buffer.next_event()
+            if event is not None:
+                await self._handle(event)
+                handled += 1
+            elif not await idle.report(self):
+                break
+            await self.connection.drain()
+            if handled % FAIR_SHARE == FAIR_SHARE - 1:
+                await asyncio.sleep(0)
+        if self.account is not None:
+            self.connection.expect_within(self.desk.limits.idle_time)
+
+    # What handlers use
+
+    def write(self, data: bytes) -> None:
+        """Send octets."""
+        self.connection.write(data)
+
+    def the_account(self) -> Account:
+        """Return who is logged in; only for commands that need that."""
+        assert self.account is not None
+        return self.account
+
+    def the_selected(self) -> Selected:
+        """Return the selected mailbox; only for commands that need one."""
+        assert self.selected is not None
+        return self.selected
+
+    def logged_in(self, account: Account) -> None:
+        """Take an account, and what is allowed to one."""
+        self.account = account
+        self.buffer.limits = AFTER_LOGIN
+
+    def end(self, text: bytes) -> None:
+        """Say BYE and close."""
+        self.write(response.bye(text))
+        self.connection.close()
+
+    # Events
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case CommandReceived(text):
+                await self._run(text)
+            case LiteralRequest():
+                await self._decide(event)
+            case LiteralChunk(data):
+                await append.take_chunk(self, data)
+            case LiteralEnd():
+                pass
+            case CommandTail(text):
+                await self._finish_append(text)
+            case LineReceived(data):
+                await self._take_line(data)
+            case CommandRejected(tag, text):
+                self._reject(tag, text)
+            case GiveUp(text):
+                self.end(text)
+
+    async def _run(self, text: bytes) -> None:
+        try:
+            command = parse_command(text)
+        except BadCharset as error:
+            self.write(response.no(error.tag or b"*", error.text, response.code_badcharset(CHARSETS)))
+            return
+        except BadCommand as error:
+            self._reject(error.tag, error.text)
+            return
+        if is_allowed(command, self.state):
+            self._errors = 0
+            await self._perform(command)
+        else:
+            self._reject(command.tag, b"Not allowed now")
+
+    async def _perform(self, command: Command) -> None:
+        begin = time.perf_counter()
+        outcome = await self._outcome(command)
+        COMMAND_SECONDS.labels(type(command).__name__).observe(time.perf_counter() - begin)
+        if outcome is not None:
+            await self.finish(command, outcome)
+
+    async def _outcome(self, command: Command) -> Outcome | None:
+        try:
+            return await HANDLERS[type(command)](self, command)
+        except Exception as error:  # noqa: BLE001 - the session goes on
+            return self.failure(error, type(command).__name__)
+
+    def failure(self, error: Exception, what: str) -> Outcome:
+        """Return what to answer to a command that raised, and log what the operator should know of."""
+        if isinstance(error, OSError):
+            raise error  # the connection's own
+        if isinstance(error, PacketboatError | BadSequence):
+            if isinstance(error, MailFailure):
+                self.desk.log.trouble("command failed", command=what, error=str(error))
+            return of_failure(error)
+        self.desk.log.trouble("command broke", command=what, error=type(error).__name__, exc_info=error)
+        return BROKEN
+
+    async def finish(self, command: Command, outcome: Outcome) -> None:
+        """Report what has changed, answer, and go over to the command's next state."""
+        if self.selected is not None and not isinstance(command, _WITHOUT_SYNC):
+            await self.synchronise(may_report_expunge(command), with_uid=bool(getattr(command, "uid", False)))
+        succeeded = outcome.condition is response.Condition.OK
+        self.state = next_state(command, self.state, succeeded)
+        self.write(response.tagged(command.tag, outcome.condition, outcome.text, outcome.code))
+        if self.state is SessionState.LOGOUT:
+            self.connection.close()
+
+    async def synchronise(self, with_expunges: bool, *, with_uid: bool = False) -> None:
+        """Tell the client what has changed in the selected mailbox."""
+        selected = self.the_selected()
+        try:
+            changes = await self.desk.messages.changes(selected.mailbox_id, selected.modseq)
+            if not changes.is_complete:
+                selected.compare(await self.desk.messages.select(selected.mailbox_id))
+        except PacketboatError as error:
+            self._not_synchronised(error)
+            return
+        for piece in selected.report(changes, with_expunges=with_expunges, with_uid=with_uid):
+            self.write(piece)
+            await self.connection.drain()
+
+    def _not_synchronised(self, error: PacketboatError) -> None:
+        if isinstance(error, MailFailure):
+            self.desk.log.trouble("mailbox not synchronised", error=str(error))
+        else:
+            self.end(b"The selected mailbox was deleted")
+
+    # Literals and lines
+
+    async def _decide(self, request: LiteralRequest) -> None:
+        if request.name == b"APPEND" and not request.first_argument:
+            await self._begin_append(request)
+        elif request.fits:
+            self.buffer.accept_literal()
+            if request.sync:
+                self.write(response.continuation())
+        else:
+            self.buffer.refuse_literal()
+            self._reject(request.tag, b"Literal too large")
+
+    async def _begin_append(self, request: LiteralRequest) -> None:
+        try:
+            outcome = await append.begin(self, request)
+        except BadCommand as error:
+            self.buffer.refuse_literal()
+            self._reject(error.tag, error.text)
+            return
+        except Exception as error:  # noqa: BLE001 - the session goes on
+            outcome = self.failure(error, "Append")
+        if outcome is not None:
+            self.buffer.refuse_literal()
+            self.write(response.tagged(request.tag, outcome.condition, outcome.text, outcome.code))
+            return
+        self.buffer.stream_literal()
+        if request.sync:
+            self.write(response.continuation())
+
+    async def _finish_append(self, tail: bytes) -> None:
+        upload = self.upload
+        assert upload is not None
+        begin = time.perf_counter()
+        try:
+            outcome = await append.finish(self, upload, tail)
+        except Exception as error:  # noqa: BLE001 - the session goes on
+            outcome = self.failure(error, "Append")
+        finally:
+            append.give_up(self)
+        COMMAND_SECONDS.labels("Append").observe(time.perf_counter() - begin)
+        await self.finish(upload.command, outcome)
+
+    async def _take_line(self, data: bytes) -> None:
+        if self.exchange is not None:
+            await login.take_response(self, data)
+        else:
+            await idle.take_done(self, data)
+
+    def _reject(self, tag: bytes | None, text: bytes) -> None:
+        if self.exchange is not None:
+            tag = self.exchange[0]
+            self.exchange = None
+        if self.idling is not None:
+            tag = self.idling.command.tag
+            idle.stop(self)
+        self.write(response.bad(tag, text))
+        self._errors += 1
+        if self._errors >= self.desk.limits.errors:
+            self.end(b"Too many commands that make no sense")

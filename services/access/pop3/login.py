@@ -1,0 +1,126 @@
+"""STLS, CAPA, USER and PASS, AUTH: before and at login (RFC 1939 §4, §7, RFC 2449, RFC 2595, RFC 5034)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.access.pop3.readahead import ReadAhead
+from shared.errors import MailFailure
+from shared.imap.mailbox_name import INBOX
+from shared.pop3 import command as commands
+from shared.pop3 import response
+from shared.pop3.maildrop import Maildrop
+from shared.sasl.credentials import BadCredentials, Credentials, credentials
+from shared.sasl.exchange import Exchange, encode
+from shared.sasl.mechanism import Challenge, Plain, Step
+
+if TYPE_CHECKING:
+    from services.access.pop3.session import Pop3Session
+
+PROTOCOL = "pop3"
+MECHANISMS = {b"PLAIN": Plain}
+_NEEDS_TLS = response.err(b"Use STLS first")
+_WRONG = response.err(b"Wrong name or password", response.AUTH)
+
+
+def may_authenticate(session: Pop3Session) -> bool:
+    """Say whether a password may be sent on this connection."""
+    return session.connection.is_tls or session.desk.plaintext_auth
+
+
+async def capabilities(session: Pop3Session, command: commands.Capa) -> bytes:
+    """Tell what is offered."""
+    names = [b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"]
+    if session.account is None:
+        names += [b"USER", b"SASL PLAIN"] if may_authenticate(session) else []
+        names += [] if session.connection.is_tls else [b"STLS"]
+    return response.capabilities([*names, b"IMPLEMENTATION Packetboat"])
+
+
+async def start_tls(session: Pop3Session, command: commands.Stls) -> bytes | None:
+    """Begin TLS; whatever the client sent before the handshake is forgotten."""
+    if session.connection.is_tls:
+        return response.err(b"TLS is active already")
+    session.write(response.ok(b"Begin TLS now"))
+    session.buffer.clear()
+    session.name = b""
+    await session.connection.start_tls()
+    return None
+
+
+async def user(session: Pop3Session, command: commands.User) -> bytes:
+    """Take a name; whether there is such an account is told by nobody."""
+    if not may_authenticate(session):
+        return _NEEDS_TLS
+    session.name = command.name
+    return response.ok(b"Send PASS")
+
+
+async def password(session: Pop3Session, command: commands.Pass) -> bytes:
+    """Log in with the name before and this password."""
+    name, session.name = session.name, b""
+    if not name:
+        return response.err(b"Send USER first")
+    try:
+        claimed = credentials(name, command.password)
+    except BadCredentials:
+        return _WRONG
+    return await _verify(session, claimed)
+
+
+async def auth(session: Pop3Session, command: commands.Auth) -> bytes | None:
+    """Log in by a SASL mechanism, or list them."""
+    if not may_authenticate(session):
+        return _NEEDS_TLS
+    if command.mechanism is None:
+        return b"".join([b"+OK\r\n", *[name + b"\r\n" for name in MECHANISMS], b".\r\n"])
+    exchange = Exchange(MECHANISMS)
+    return await _follow(session, exchange, exchange.begin(command.mechanism, command.initial_response))
+
+
+async def take_response(session: Pop3Session, line: bytes) -> bytes | None:
+    """Go on with AUTH."""
+    exchange = session.exchange
+    assert exchange is not None
+    session.await_response(None)
+    return await _follow(session, exchange, exchange.receive(line))
+
+
+async def _follow(session: Pop3Session, exchange: Exchange, step: Step) -> bytes | None:
+    match step:
+        case Challenge():
+            session.await_response(exchange)
+            session.write(response.challenge(encode(step)))
+            return None
+        case Credentials():
+            return await _verify(session, step)
+        case _:
+            return response.err(step.reason.value.encode("ascii"), response.AUTH)
+
+
+async def _verify(session: Pop3Session, claimed: Credentials) -> bytes:
+    try:
+        account = await session.desk.logins.login(PROTOCOL, session.connection.ip, claimed)
+    except MailFailure as failure:
+        return response.err(failure.text.encode("ascii", "replace"), response.SYS_TEMP)
+    if account is None:
+        session.failed_logins += 1
+        if session.failed_logins >= session.desk.limits.failed_logins:
+            session.end(b"Too many failed logins")
+        return _WRONG
+    await _open(session, account.id)
+    session.account = account
+    return response.ok(b"%d messages" % session.maildrop.count)
+
+
+async def _open(session: Pop3Session, account_id: int) -> None:
+    """Take INBOX as it is now: the session's messages and their numbers."""
+    inbox = await session.desk.mailboxes.get(account_id, INBOX)
+    found = await session.desk.messages.select(inbox.id)
+    messages: list[tuple[int, int]] = []
+    async for rows in session.desk.messages.fetch_rows(inbox.id, found.uids):
+        messages += [(row[0], row[4]) for row in rows]
+    session.maildrop = Maildrop(messages)
+    session.mailbox_id = inbox.id
+    session.uidvalidity = inbox.uidvalidity
+    session.ahead = ReadAhead(session.desk, inbox.id)
