@@ -128,6 +128,11 @@ class CommonSettings(BaseSettings):
         return self
 
     @property
+    def open_age(self) -> float:
+        """Seconds without a write after which a segment's writer seems dead: it would have sealed it."""
+        return 1.5 * self.journal_segment_age
+
+    @property
     def journal(self) -> Path:
         """The journal's folder."""
         return self.data / "journal"

@@ -34,6 +34,7 @@ REPORT_STALE = 10.0  # seconds after which a silent worker isn't ready
 RESTART_PAUSE = (0.1, 5.0)  # seconds before a dead worker is replaced: first, at most
 QUICK_DEATH = 10.0  # seconds: a worker that lives shorter doubles the pause
 MAX_REQUEST = 8192  # octets of a health request
+REQUEST_TIME = 5.0  # seconds for it to arrive
 EXIT_CONFIGURATION = 78  # EX_CONFIG: a person must act, restarting won't help
 
 
@@ -225,15 +226,12 @@ class _Parent:
         if not self._settings.health_listen:
             return
         host, _, port = self._settings.health_listen.rpartition(":")
-        self._health = await asyncio.start_server(
-            self._answer, host.strip("[]"), int(port), limit=MAX_REQUEST
-        )
+        self._health = await asyncio.start_server(self._answer, host.strip("[]"), int(port), limit=MAX_REQUEST)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(
-            OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError
-        ):
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+            async with asyncio.timeout(REQUEST_TIME):
+                head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].decode("ascii", "replace") if head.count(b" ") > 1 else ""
             status, kind, body = self._page(path)
             writer.write(
@@ -288,10 +286,12 @@ async def _work(name: str, worker: Worker, grace: float, pipe: int) -> int:
         if os.getppid() != parent:
             break  # orphaned: nobody would restart or stop us
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), REPORT_INTERVAL)
+            async with asyncio.timeout(REPORT_INTERVAL):
+                await stop.wait()
     _report(pipe, ["draining"])
     try:
-        await asyncio.wait_for(worker.drain(), grace)
+        async with asyncio.timeout(grace):  # wait_for loses cancellations on Python 3.11
+            await worker.drain()
     except TimeoutError:
         log.trouble("not drained in time", grace=grace)
         return 1

@@ -106,7 +106,11 @@ def _queued(item: Outstanding) -> Iterable[dict[str, Any]]:
         "at": timestamp_ms(item.envelope.id) * 1000,
         "entry": item.envelope.id,
         "what": "accepted",
-        **({"from": item.envelope.sender or "<>", "ip": origin.ip, "protocol": origin.protocol} if origin.service else {}),
+        **(
+            {"from": item.envelope.sender or "<>", "ip": origin.ip, "protocol": origin.protocol}
+            if origin.service
+            else {}
+        ),
     }
     for recipient in item.recipients:
         yield {

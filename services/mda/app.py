@@ -55,7 +55,7 @@ class MdaWorker:
         settings = self._settings
         self._database: Database = await connect_database(settings.sql)
         self._redis = connect_redis(settings.redis)
-        lease_ms = int(settings.mda_lease * 1000)
+        lease_ms = int(settings.queue_lease * 1000)
         self._queue = Queue(self._redis, f"mda-{self._index}-{os.getpid()}", lease_ms=lease_ms)
         self._outbox = Outbox(self._queue)
         self._reader = Reader(settings.journal)
@@ -68,9 +68,10 @@ class MdaWorker:
         self._run(keep_promoting(self._queue))
         self._run(keep_pruning(self._queue))
         self._run(watch_epoch(self._queue, self._writer.epoch_changed))
-        sweep = Sweep(self._database, self._queue, settings.journal, self._reader)
-        self._run(Sweeper(self._queue, sweep).run())
-        self._run(keep_maintaining(self._database, self._redis, settings.journal, self._reader))
+        sweep = Sweep(self._database, self._queue, settings.journal, self._reader, open_age=settings.open_age)
+        self._run(Sweeper(self._queue, sweep, interval=settings.sweep_interval).run())
+        interval = settings.mda_maintenance_interval
+        self._run(keep_maintaining(self._database, self._redis, settings.journal, self._reader, interval))
         for slot in range(settings.mda_parallel):
             self._loops.append(self._watched(self._take_work(slot)))
 
@@ -117,7 +118,7 @@ class MdaWorker:
     async def _next(self) -> list[Lease]:
         """Take over expired leases now and then, else read new work."""
         now = time.monotonic()
-        if now - self._reclaimed >= self._settings.mda_lease / RECLAIMS:
+        if now - self._reclaimed >= self._settings.queue_lease / RECLAIMS:
             self._reclaimed = now
             leases = await self._queue.reclaim(Lane.DELIVERY, self._settings.mda_batch)
             if leases:

@@ -12,12 +12,12 @@ class MdaSettings(CommonSettings):
 
     mda_batch: int = Field(64, ge=1, le=500, description="Entries that the MDA delivers in one transaction.")
     mda_parallel: int = Field(2, ge=1, le=16, description="Batches under way at a time in one MDA worker.")
-    mda_lease: float = Field(
-        60.0, ge=1, description="Seconds after which the work of an MDA worker that died is taken over."
-    )
     mda_isolation_time: float = Field(
         30.0, gt=0, description="Seconds that a message which failed twice may take, alone in a subprocess."
     )
     mda_stuck_time: float = Field(
         120.0, gt=0, description="Seconds in one batch's reading and parsing after which a worker ends itself."
+    )
+    mda_maintenance_interval: float = Field(
+        60.0, gt=0, description="Seconds between looks at what can be pruned and compacted, by one worker of all."
     )

@@ -15,20 +15,19 @@ from shared.mailbox.maintenance import Progress, maintain
 from shared.queue.lease import NamedLease
 from shared.queue.upkeep import AWAY
 
-INTERVAL = 60.0  # seconds between passes
-LEASE = 3 * INTERVAL  # seconds
-TURN = INTERVAL / 2  # seconds between renewals while a pass goes on
+LEASE = 180.0  # seconds that a pass may take without a renewal
+TURN = LEASE / 6  # seconds between renewals while a pass goes on
 
 log = structlog.get_logger(__name__)
 
 
-async def keep_maintaining(database: Database, redis: Redis, root: Path, reader: Reader) -> None:
+async def keep_maintaining(database: Database, redis: Redis, root: Path, reader: Reader, interval: float) -> None:
     """Do one pass after the other, until cancelled; a pass is harmless where two workers do it at once."""
     lease = NamedLease(redis, "maintenance", ttl=LEASE)
     progress = Progress()
     try:
         while True:
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(interval)
             try:
                 await _pass(lease, database, root, reader, progress)
             except AWAY as error:

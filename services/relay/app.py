@@ -64,7 +64,9 @@ class RelayWorker:
         settings = self._settings
         redis = connect_redis(settings.redis)
         self._database = await connect_database(settings.sql)
-        self._queue = Queue(redis, f"relay-{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}")
+        lease_ms = int(settings.queue_lease * 1000)
+        consumer = f"relay-{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._queue = Queue(redis, consumer, lease_ms=lease_ms)
         self._writer = self._make_writer()
         await self._writer.open()
         self._outbox = Outbox(self._queue)
@@ -75,7 +77,7 @@ class RelayWorker:
         self._engine = Engine(
             database=self._database,
             queue=self._queue,
-            sites=Sites(redis, lambda _site: settings.relay_concurrency),
+            sites=Sites(redis, lambda _site: settings.relay_concurrency, lease_ms=lease_ms),
             reader=reader,
             router=Router(Resolver(settings.resolver), policy_of(settings)),
             recorder=self._recorder,
@@ -131,7 +133,7 @@ class RelayWorker:
         os._exit(EXIT_POISONED)
 
     def _begin(self, engine: Engine, reader: Reader) -> None:
-        sweep = Sweep(self._database, self._queue, self._settings.journal, reader)
+        sweep = Sweep(self._database, self._queue, self._settings.journal, reader, open_age=self._settings.open_age)
         self._spawn("setup", self._set_up())
         self._spawn("record", self._recorder.run())
         self._spawn("outbox", self._outbox.run())
@@ -139,7 +141,7 @@ class RelayWorker:
         self._spawn("dispatch", self._dispatch(engine))
         self._spawn("promote", keep_promoting(self._queue))
         self._spawn("prune", keep_pruning(self._queue))
-        self._spawn("sweep", Sweeper(self._queue, sweep).run())
+        self._spawn("sweep", Sweeper(self._queue, sweep, interval=self._settings.sweep_interval).run())
         self._spawn("epoch", watch_epoch(self._queue, self._writer.epoch_changed))
         self._spawn("expire", _keep_expiring(reader))
 

@@ -25,7 +25,7 @@ from shared.smtp.reply import local_reply
 BATCH = 64  # entries taken in together
 BATCHES = 8  # at once: one waits for slow name servers while others go on
 BLOCK_MS = 1_000  # that a read waits for entries; also how soon a drain is noticed
-RECLAIM_INTERVAL = 15.0  # seconds between looks for leases that expired
+RECLAIMS = 4  # looks for expired leases in one lease's time
 PAUSE = 1.0  # seconds after Redis or SQL was away
 
 
@@ -69,7 +69,7 @@ class Intake:
 
     async def _next(self) -> list[Lease]:
         queue, now = self._engine.queue, asyncio.get_running_loop().time()
-        if now - self._reclaimed >= RECLAIM_INTERVAL:
+        if now - self._reclaimed >= queue.lease_ms / 1000 / RECLAIMS:
             self._reclaimed = now
             leases = await queue.reclaim(Lane.RELAY, BATCH)
             if leases:
