@@ -16,7 +16,7 @@ from services.mda.entry import Entry
 from services.mda.expansions import Expansions
 from services.mda.failure import OF_REFUSAL
 from services.mda.isolation import IsolationFailed, render_isolated
-from services.mda.loading import Pending, Unreadable, groups, load
+from services.mda.loading import GROUP_BYTES, Pending, Unreadable, groups, load
 from services.mda.routing import Route, Router
 from services.mda.unparsed import unparsed
 from shared.db import Database, Work
@@ -94,6 +94,7 @@ class Courier:
         self._log = log
         self._limits = limits or Limits()
         self._clock = clock
+        self._large = asyncio.Semaphore(1)  # a message of any size is in memory: one at a time
 
     async def work(self, leases: Sequence[Lease]) -> None:
         """Bring leased entries to their ends and finish their leases.
@@ -124,7 +125,11 @@ class Courier:
 
     async def _work_group(self, group: Sequence[Pending]) -> None:
         try:
-            await self._bring(group)
+            if sum(work.reference.size for work in group) > GROUP_BYTES:
+                async with self._large:
+                    await self._bring(group)
+            else:
+                await self._bring(group)
         except (*AWAY, Stuck):
             raise
         except Exception as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from services.mda.entry import Entry
 from services.mda.unparsed import unparsed
 from shared.errors import TemporaryFailure
@@ -13,6 +15,8 @@ from shared.journal.reference import Reference
 from shared.message.envelope import Envelope
 from shared.message.rendered import Rendered, render
 from shared.queue.delivery import Lease
+
+log = structlog.get_logger(__name__)
 
 GROUP_BYTES = 8 * 1024 * 1024  # octets of messages in memory at a time, unless a single one is longer
 
@@ -62,12 +66,13 @@ def _loaded(work: Pending, record: tuple[Envelope, bytes] | RecordUnavailable, p
     if isinstance(record, RecordUnavailable):
         return Unreadable(work.lease, record)
     envelope, message = record
-    rendered = _rendered(message) if parse else unparsed(message)
+    rendered = _rendered(envelope.id, message) if parse else unparsed(message)
     return Entry(work.lease, work.reference, envelope, message, rendered)
 
 
-def _rendered(message: bytes) -> Rendered:
+def _rendered(entry: str, message: bytes) -> Rendered:
     try:
         return render(message)
-    except Exception:  # noqa: BLE001 - whatever is wrong with the parser, the message has to arrive
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the parser, the message has to arrive
+        log.error("delivered unparsed", entry=entry, error=repr(error))
         return unparsed(message)
