@@ -16,6 +16,11 @@ from pathlib import Path
 from shared.errors import ConfigurationError
 
 BACKLOG = 1024  # connections that the kernel keeps for each listener until they are accepted
+ACCEPT_BATCH = 100  # connections taken before other work of the loop gets its turn
+ACCEPT_PAUSE = 1.0  # seconds without accepting when the process has no descriptors left
+HANDSHAKE_TIME = 30.0  # seconds that a client has for its part of a TLS handshake
+MAX_HANDSHAKES = 500  # unfinished ones of one listener with implicit TLS
+MAX_HANDSHAKES_PER_IP = 50
 TLS_RECHECK = 1.0  # seconds between two looks at a certificate's files
 MAX_SNI_LABELS = 10  # labels of a client's server name that are tried against our domains
 IPV6_PREFIX = 64  # bits: what one IPv6 customer has is counted as one address
@@ -50,7 +55,7 @@ def parse_listen(addresses: Iterable[str], port: int) -> tuple[Endpoint, ...]:
 class Listener:
     """Bound sockets that give each connection to a protocol from the factory; every worker binds its own."""
 
-    def __init__(self, servers: Sequence[asyncio.Server]) -> None:
+    def __init__(self, servers: Sequence[asyncio.Server | TlsAcceptor]) -> None:
         self._servers = servers
 
     @classmethod
@@ -64,12 +69,14 @@ class Listener:
     ) -> Listener:
         """Bind with SO_REUSEPORT and accept; `tls` makes it implicit TLS. ConfigurationError if it can't."""
         loop = asyncio.get_running_loop()
-        context = tls.server if tls is not None else None
-        servers: list[asyncio.Server] = []
+        servers: list[asyncio.Server | TlsAcceptor] = []
         try:
             for endpoint in endpoints:
                 bound = bind(endpoint)
-                servers.append(await loop.create_server(factory, sock=bound, backlog=backlog, ssl=context))
+                if tls is None:
+                    servers.append(await loop.create_server(factory, sock=bound, backlog=backlog))
+                else:
+                    servers.append(TlsAcceptor(bound, factory, tls, backlog))
         except BaseException:
             for server in servers:
                 server.close()
@@ -86,6 +93,67 @@ class Listener:
         """Accept no more; connections that are open stay open."""
         for server in self._servers:
             server.close()
+
+
+class TlsAcceptor:
+    """Accepts with implicit TLS; the loop's own server would hold any number of handshakes that never end.
+
+    A protocol hears of a connection when its handshake is done, and counts it from then on.
+    """
+
+    def __init__(self, bound: socket.socket, factory: ProtocolFactory, tls: TlsContexts, backlog: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = bound
+        self._factory = factory
+        self._tls = tls
+        self._handshakes = ConnectionGate(MAX_HANDSHAKES, MAX_HANDSHAKES_PER_IP)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        bound.listen(backlog)
+        self._loop.add_reader(bound, self._accept)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening socket, none once it is closed."""
+        return (self._socket,) if self._socket.fileno() >= 0 else ()
+
+    def close(self) -> None:
+        """Accept no more and give up unfinished handshakes."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+        if self._retry is not None:
+            self._retry.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPT_BATCH):
+            try:
+                connection, address = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:  # out of descriptors or memory: leave the kernel's queue alone for a while
+                self._loop.remove_reader(self._socket)
+                self._retry = self._loop.call_later(ACCEPT_PAUSE, self._loop.add_reader, self._socket, self._accept)
+                return
+            if not self._handshakes.acquire(address[0]):
+                connection.close()
+                continue
+            task = self._loop.create_task(self._shake_hands(connection, address[0]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _shake_hands(self, connection: socket.socket, ip: str) -> None:
+        connection.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(
+                self._factory, connection, ssl=self._tls.server, ssl_handshake_timeout=HANDSHAKE_TIME
+            )
+        except OSError:  # not TLS, no version in common, too slow, gone: SSLError and TimeoutError are OSErrors
+            connection.close()
+        finally:
+            self._handshakes.release(ip)
 
 
 def bind(endpoint: Endpoint) -> socket.socket:

@@ -131,8 +131,9 @@ class MtaWorker:
     async def _listen(self) -> None:
         for port, role, implicit_tls in DOORS:
             endpoints = parse_listen(self._settings.listen, port + self._settings.port_base)
-            factory = partial(MailSession, self._desk, role, implicit_tls=implicit_tls)
-            self._listeners.append(await Listener.open(endpoints, factory))
+            tls = self._desk.tls if implicit_tls else None
+            factory = partial(MailSession, self._desk, role)
+            self._listeners.append(await Listener.open(endpoints, factory, tls=tls))
 
     async def _end_sessions(self, patience: float) -> None:
         sessions = self._desk.sessions

@@ -20,7 +20,7 @@ from services.mta.input import Gone, Input, LineTooLong
 from services.mta.limits import LINGER, MAX_AUTH_LINE, MAX_REPLIES
 from shared.errors import MailFailure
 from shared.metrics import REJECTED
-from shared.net import describe_tls, peer_ip
+from shared.net import HANDSHAKE_TIME, describe_tls, peer_ip
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Farewell(Exception):
 class Connection(SMTP):
     """From accept to close; replies wait while more of the client's input is here (RFC 2920)."""
 
-    def __init__(self, desk: Desk, role: Role, *, implicit_tls: bool = False) -> None:
+    def __init__(self, desk: Desk, role: Role) -> None:
         loop = asyncio.get_running_loop()
         # SMTP's own constructor looks through all methods for hooks: 90 µs for each connection
         asyncio.StreamReaderProtocol.__init__(self, None, self._cb_client_connected, loop)  # type: ignore[arg-type]
@@ -44,7 +44,6 @@ class Connection(SMTP):
         self.transport = self.session = self.envelope = None
         self._original_transport = self._timeout_handle = self._handler_coroutine = None
         self._desk = desk
-        self._implicit_tls = implicit_tls
         self._input = Input(loop)
         self._replies: list[bytes] = []
         self._client = Client("", role)
@@ -59,16 +58,14 @@ class Connection(SMTP):
         ip = peer_ip(stream)
         if not ip or not self._desk.gate.acquire(ip):
             REJECTED.labels(self._client.role.value, "421").inc()
-            if not self._implicit_tls:
-                stream.write(replies.TOO_MANY_CONNECTIONS + b"\r\n")
+            stream.write(replies.TOO_MANY_CONNECTIONS + b"\r\n")
             stream.close()
             return
         self._admitted = True
         self._client.ip, self._client.trusted = ip, self._desk.is_trusted(ip)
+        self._client.tls = describe_tls(stream)  # of a port with implicit TLS
         self._input.transport = stream
         self._desk.sessions.add(self)
-        if self._implicit_tls:
-            stream.pause_reading()  # what comes first is for TLS
         super().connection_made(stream)
 
     def data_received(self, data: bytes) -> None:
@@ -135,8 +132,6 @@ class Connection(SMTP):
 
     async def _handle_client(self) -> None:
         try:
-            if self._implicit_tls:
-                await self._start_tls()
             await self.push(replies.greeting(self._desk.hostname))
             while not self._ended:
                 await self._next_command()
@@ -223,7 +218,7 @@ class Connection(SMTP):
             self,
             self._desk.tls.server,
             server_side=True,
-            ssl_handshake_timeout=self._desk.limits.handshake_time,
+            ssl_handshake_timeout=HANDSHAKE_TIME,
         )
         if transport is None:
             raise Gone

@@ -31,5 +31,4 @@ class Limits:
     errors: int = 50  # refused commands of one session between two accepted messages
     command_time: float = 300.0  # between two commands, and between two pieces of a message
     message_time: float = 3600.0  # from DATA or the first BDAT to the end of the message
-    handshake_time: float = 30.0  # of TLS
     messages_per_hour: int = 1000  # of one account

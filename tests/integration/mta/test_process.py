@@ -97,7 +97,7 @@ def test_it_takes_mail_and_drains(service: subprocess.Popen[str], environment: d
 
 def test_a_missing_certificate_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "tls" / "cert.pem").unlink()
-    process = start(environment)
+    process = start({**environment, "PACKETBOAT_WORKERS": "1"})
     log = process.communicate(timeout=30)[1]
     lines = [line for line in log.splitlines() if line.startswith("packetboat mta: ")]
     assert process.returncode == 78

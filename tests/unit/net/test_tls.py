@@ -197,3 +197,40 @@ async def test_a_port_in_use_is_one_line() -> None:
         taken = Endpoint("127.0.0.1", first.getsockname()[1])
         with pytest.raises(ConfigurationError, match=f"can't listen on {taken}: Address already in use"):
             await Listener.open([taken], Echo)
+
+
+@pytest.mark.parametrize("loop_factory", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_implicit_tls_bears_nonsense_and_those_who_stall(
+    tmp_path: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.net.MAX_HANDSHAKES_PER_IP", 3)
+    monkeypatch.setattr("shared.net.HANDSHAKE_TIME", 0.3)
+    files = self_signed(tmp_path, "mx.test")
+    contexts = TlsContexts(files.certificate, files.key)
+    client_context = ssl.create_default_context(cafile=str(files.certificate))
+
+    def nonsense(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as raw:
+            raw.sendall(b"EHLO c.test\r\n")
+            return raw.recv(100)
+
+    async def stalled(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", port)
+
+    async def scenario() -> None:
+        listener = await Listener.open([Endpoint("127.0.0.1", 0)], Echo, tls=contexts)
+        port = listener.endpoints[0].port
+        assert await asyncio.wait_for(asyncio.to_thread(nonsense, port), 2) in (b"", b"\x15\x03\x01\x00\x02\x02F")
+        waiting = [await stalled(port) for _ in range(4)]
+        assert await asyncio.wait_for(waiting[3][0].read(), 0.2) == b""  # one too many
+        assert await asyncio.wait_for(waiting[0][0].read(), 5) == b""  # too slow
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client_context, server_hostname="mx.test")
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        listener.close()
+        assert listener.endpoints == []
+        for _, open_writer in [*waiting, (reader, writer)]:
+            open_writer.close()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(scenario())
