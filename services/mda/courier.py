@@ -27,7 +27,8 @@ from shared.journal.reader import Reader
 from shared.journal.reference import Reference
 from shared.journal.writer import Writer
 from shared.mailbox.blobs import NewBlob
-from shared.mailbox.deliver import Fate, History, Job, Result, deliver, history, hold
+from shared.mailbox.deliver import History, deliver, history, hold
+from shared.mailbox.job import Fate, Job, Result
 from shared.maillog import MailLog
 from shared.message.envelope import Lane
 from shared.metrics import DELIVERED, DELIVERY_SECONDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.mailbox.deliver import Refusal
+from shared.mailbox.job import Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from services.mda.failure import DISABLED, LOOP, UNKNOWN, Failure
 from shared.address import Address
 from shared.directory import Account, Expansion
 from shared.mailbox.blobs import NewBlob
-from shared.mailbox.deliver import Deliver, Job, Outcome, Record, Step
+from shared.mailbox.job import Deliver, Job, Outcome, Record, Step
 from shared.message.compose import delivered_to_header, return_path_header
 from shared.message.envelope import Recipient
 

@@ -22,7 +22,8 @@ from shared.directory import admin
 from shared.directory.passwords import hash_password
 from shared.ids import new_id
 from shared.mailbox.blobs import NewBlob
-from shared.mailbox.deliver import Deliver, Job, Result, deliver
+from shared.mailbox.deliver import deliver
+from shared.mailbox.job import Deliver, Job, Result
 from shared.message.envelope import Envelope, Lane, Recipient
 from shared.message.rendered import render
 from tests.integration.access.wire import Client

@@ -15,7 +15,8 @@ from shared.directory import admin
 from shared.imap.flags import FlagSet
 from shared.journal.reference import Reference
 from shared.mailbox.blobs import NewBlob
-from shared.mailbox.deliver import Deliver, Job, Result, deliver
+from shared.mailbox.deliver import deliver
+from shared.mailbox.job import Deliver, Job, Result
 from shared.mailbox.mailbox import Mailbox
 from shared.mailbox.mailboxes import Mailboxes
 from shared.mailbox.messages import Appended, Messages

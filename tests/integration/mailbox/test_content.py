@@ -16,8 +16,8 @@ from shared.journal.reader import Reader, RecordUnavailable
 from shared.journal.writer import LargeFile, Writer
 from shared.mailbox.blobs import NewBlob
 from shared.mailbox.content import Content, Extent
-from shared.mailbox.deliver import Deliver, Job
 from shared.mailbox.errors import MessageGone
+from shared.mailbox.job import Deliver, Job
 from shared.mailbox.messages import Want
 from shared.mailbox.search import Scope, TextKey, TextSearch
 from shared.message.body import SectionText

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from shared.imap.flags import SEEN, FlagSet
-from shared.mailbox.deliver import Deliver, Fate, Job, Outcome, Record, Refusal, deliver, history, hold
+from shared.mailbox.deliver import deliver, history, hold
+from shared.mailbox.job import Deliver, Fate, Job, Outcome, Record, Refusal
 from shared.mailbox.messages import StoreMode
 from tests.integration.mailbox.conftest import SEGMENT, make_world
 
