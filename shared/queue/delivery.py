@@ -167,8 +167,16 @@ class Queue:
 
     async def retry_now(self, entry: str, lane: Lane) -> bool:
         """Make a delayed entry due at once (the next promote moves it); False if it isn't delayed."""
-        changed = await self.redis.zadd(self._keys[lane].delayed, {entry: 0}, xx=True, ch=True)
-        return bool(changed)
+        return await self.hasten([(entry, lane)]) > 0
+
+    async def hasten(self, entries: Sequence[tuple[str, Lane]]) -> int:
+        """Make those of the entries that are delayed due at once; return how many weren't due before."""
+        changed = 0
+        for lane in Lane:
+            for chunk in chunks([entry for entry, of in entries if of is lane]):
+                delayed = self._keys[lane].delayed
+                changed += int(await self.redis.zadd(delayed, dict.fromkeys(chunk, 0), xx=True, ch=True) or 0)
+        return changed
 
     async def drop(self, entry: str, lane: Lane) -> bool:
         """Take an entry out of a lane, whatever its state; False if it wasn't known."""

@@ -57,6 +57,7 @@ class SweepReport:
     scanned: int = 0  # segments read
     enqueued: int = 0
     delayed: int = 0
+    hastened: int = 0  # delayed entries whose pending rows are due
     settled: int = 0
     damaged: int = 0  # bad stretches found in sealed segments
 
@@ -199,7 +200,14 @@ class Sweep:
             due = await self._database.read(_still_pending, sorted({item.entry for item in unknown}))
             waiting = {item: due[item.entry, item.lane] for item in unknown if (item.entry, item.lane) in due}
             await self._requeue(waiting, report)
+            await self._hasten(rows, report)
             after = rows[-1].key
+
+    async def _hasten(self, rows: Sequence[PendingRow], report: SweepReport) -> None:
+        """A row may be due sooner than Redis knows: `queue retry` on a stopped stack changes SQL alone."""
+        now = int(self._clock() * 1_000_000)
+        due = {(row.item.entry, row.item.lane) for row in rows if row.due_at <= now}
+        report.hastened += await self._queue.hasten(sorted(due))
 
     async def _unknown(self, items: Sequence[Item]) -> list[Item]:
         known = await self._queue.known([(item.entry, item.lane) for item in items])
@@ -221,6 +229,11 @@ class PendingRow:
 
     item: Item
     key: tuple[int, str, str, str]
+
+    @property
+    def due_at(self) -> int:
+        """Unix time in microseconds."""
+        return self.key[0]
 
 
 def _is_swept(segment: Segment) -> bool:

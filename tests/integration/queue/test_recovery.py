@@ -203,6 +203,17 @@ async def test_pending_rows_come_back_due_or_delayed(stack: Stack) -> None:
     assert [item.entry for item in await stack.queued(Lane.DELIVERY)] == [later]
 
 
+async def test_a_row_that_was_made_due_while_the_stack_stood_still_is_hastened(stack: Stack) -> None:
+    now = time.time()
+    entry, ref = await stack.accept(Lane.RELAY)
+    await stack.queue.delay([Item(entry, Lane.RELAY, ref.encode())], [now + 1000])
+    await stack.defer(entry, "user0@relay.test", Lane.RELAY, ref, now + 1000)
+    assert (await stack.sweep().run(full=True)).hastened == 0
+    await stack.execute("UPDATE pending SET due_at = :now WHERE entry = :entry", now=int(now * 1e6), entry=entry)
+    assert (await stack.sweep().run()).hastened == 1
+    assert await stack.queue.promote(now, 10) == 1
+
+
 async def test_pages_of_pending_rows(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "BATCH", 3)
     now = time.time()
