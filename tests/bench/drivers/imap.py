@@ -12,7 +12,7 @@ from tests.bench.drivers.conversations import Conversation, connect, converse, e
 from tests.bench.server import Endpoint
 
 BUFFER_SIZE = 128 << 20  # more than the largest mailbox that is read whole
-LOADERS = 20
+LOADERS = 20  # connections at most, one for each 50 mails
 GREETING = (b"* OK",)
 
 
@@ -32,9 +32,16 @@ def append_request(mail: Mail, mailbox: bytes = b"INBOX", tag: bytes = b"a") -> 
 
 
 def load(endpoint: Endpoint, address: str, mails: Sequence[Mail], mailbox: bytes = b"INBOX") -> None:
-    """Put mails into a mailbox by APPEND, over several connections."""
-    requests = iter([append_request(mail, mailbox) for mail in mails])
-    converse((appender(address, requests) for _ in range(LOADERS)), endpoint, LOADERS)
+    """Put mails into a mailbox by APPEND, over several connections.
+
+    The first goes alone: Dovecot 2.3.19 panics now and then (mdbox, "Resource deadlock avoided") when
+    several first logins of an account create its mailboxes.
+    """
+    requests = [append_request(mail, mailbox) for mail in mails]
+    converse([appender(address, iter(requests[:1]))], endpoint, 1)
+    loaders = max(1, min(LOADERS, len(requests) // 50))
+    queue = iter(requests[1:])
+    converse((appender(address, queue) for _ in range(loaders)), endpoint, loaders)
 
 
 def appender(address: str, requests: Iterator[bytes]) -> Conversation:
