@@ -32,9 +32,7 @@ class Watcher:
         self._modseqs: dict[int, int] = {}
 
     @contextmanager
-    def watch(
-        self, account_id: int, mailbox_id: int, on_change: Callable[[], None] | None = None
-    ) -> Iterator[Watch]:
+    def watch(self, account_id: int, mailbox_id: int, on_change: Callable[[], None] | None = None) -> Iterator[Watch]:
         """Have a session woken: `await watch.wait(timeout)`, its `changed` event, or the call of `on_change`.
 
         It is woken for any change of the account; `Messages.changes` tells whether it concerns the mailbox.
