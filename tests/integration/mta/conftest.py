@@ -162,7 +162,7 @@ async def fill_directory(url: str) -> None:
 def free_base() -> int:
     """A port base at which all ports of the mta are free now, on IPv4 and IPv6."""
     for _ in range(100):
-        base = random.randrange(20_000, 60_000)
+        base = random.randrange(11_000, 31_000)  # below the ephemeral ports
         try:
             for port, _role, _tls in DOORS:
                 with socket.create_server(("127.0.0.1", base + port)):
