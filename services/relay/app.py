@@ -40,7 +40,7 @@ from shared.queue.upkeep import Sweeper, keep_promoting, keep_pruning, watch_epo
 from shared.smtp.client import ClientOptions, Credentials, Dialect, TlsPolicy
 
 BUSY_WAIT = 0.05  # seconds until a site with much work is given a further connection
-IDLE_WAIT = 1.0  # seconds between looks for pauses that have ended
+IDLE_WAIT = 0.5  # seconds between looks for pauses that have ended
 PAUSE = 1.0  # seconds after Redis was away
 EXPIRE_INTERVAL = 60.0  # seconds between looks at cached files of removed segments
 DRAIN_OUTBOX = 5.0  # seconds for notifications to reach the queue

@@ -82,11 +82,14 @@ class Engine:
         return f"{self.queue.prefix}alive:{site_id(site)}"
 
 
-def current_reference(text: str, state: EntryState) -> Reference:
+def current_reference(text: str, state: EntryState) -> Reference | None:
     """Return where an entry's record is: a pending row knows better than the queue, as compaction tells it."""
     for waiting in state.waiting.values():
         return waiting.reference
-    return Reference.decode(text)
+    try:
+        return Reference.decode(text)
+    except ValueError:
+        return None
 
 
 def domain_of(address: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import RedisError
 
 from services.relay.engine import AGAIN, HOLD_AFTER, Engine, current_reference, domain_of
+from services.relay.loading import Loaded, load_records
 from services.relay.outcome import Report
 from services.relay.route import Route
 from services.relay.state import EntryState
@@ -24,7 +25,8 @@ from shared.smtp.reply import local_reply
 
 BATCH = 64  # entries taken in together
 BATCHES = 8  # at once: one waits for slow name servers while others go on
-BLOCK_MS = 1_000  # that a read waits for entries; also how soon a drain is noticed
+MAX_READ = 16 * 1024  # octets of a message up to which it is read along with its envelope and its neighbours
+BLOCK_MS = 500  # that a read waits for entries; also how soon a drain is noticed
 RECLAIMS = 4  # looks for expired leases in one lease's time
 PAUSE = 1.0  # seconds after Redis or SQL was away
 
@@ -116,15 +118,20 @@ class Intake:
 
     def _read(self, leases: Sequence[Lease], states: dict[str, EntryState]) -> list[tuple[Lease, _Arrival | None]]:
         """Read the envelopes; runs in a thread."""
-        return [(lease, self._read_one(lease, states[lease.item.entry])) for lease in leases]
+        references = [current_reference(lease.item.reference, states[lease.item.entry]) for lease in leases]
+        loaded = load_records(self._engine.reader, references, MAX_READ)
+        return [
+            (lease, self._arrival(lease, reference, found, states[lease.item.entry]))
+            for lease, reference, found in zip(leases, references, loaded, strict=True)
+        ]
 
-    def _read_one(self, lease: Lease, state: EntryState) -> _Arrival | None:
-        try:
-            reference = current_reference(lease.item.reference, state)
-            return _Arrival(lease, self._engine.reader.envelope(reference), reference, state)
-        except (RecordUnavailable, ValueError) as error:
-            self._engine.log.trouble("record unavailable", entry=lease.item.entry, error=str(error))
+    def _arrival(
+        self, lease: Lease, reference: Reference | None, found: Loaded | RecordUnavailable, state: EntryState
+    ) -> _Arrival | None:
+        if reference is None or isinstance(found, RecordUnavailable):
+            self._engine.log.trouble("record unavailable", entry=lease.item.entry, error=str(found))
             return None
+        return _Arrival(lease, found.envelope, reference, state)
 
     async def _route_all(self, arrivals: Sequence[_Arrival]) -> None:
         now = self._engine.clock()

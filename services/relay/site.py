@@ -12,10 +12,12 @@ from redis.exceptions import RedisError
 from services.relay.connection import Connection, HostFailure
 from services.relay.engine import AGAIN, ALONE_AFTER, HOLD_AFTER, Engine, current_reference, domain_of
 from services.relay.letter import Job, Letter, make_letters
+from services.relay.loading import Loaded, load_records
 from services.relay.outcome import Report
 from services.relay.route import Hop, Route
 from services.relay.state import EntryState
 from shared.errors import TemporaryFailure
+from shared.journal.errors import RecordUnavailable
 from shared.journal.reference import Reference
 from shared.metrics import RELAY_CONNECTIONS
 from shared.queue.sites import SiteItem, SiteLease, SiteLeaseLost
@@ -124,22 +126,21 @@ class SiteRun:
 
     def _read(self, items: Sequence[SiteItem], states: dict[str, EntryState]) -> _Batch:
         batch = _Batch()
-        for item in items:
+        references = [current_reference(item.reference, states[item.entry]) for item in items]
+        loaded = load_records(self._engine.reader, references, MAX_BYTES)
+        for item, reference, found in zip(items, references, loaded, strict=True):
             try:
-                self._read_one(batch, item, states[item.entry])
-            except (TemporaryFailure, ValueError) as error:
+                if reference is None or isinstance(found, RecordUnavailable):
+                    raise TemporaryFailure(str(found))
+                self._read_one(batch, item, reference, found, states[item.entry])
+            except TemporaryFailure as error:
                 # never a reason to bounce: the record is looked up again later
                 self._engine.log.trouble("record unavailable", entry=item.entry, error=str(error))
                 batch.unreadable.append(item)
         return batch
 
-    def _read_one(self, batch: _Batch, item: SiteItem, state: EntryState) -> None:
-        reader, message = self._engine.reader, None
-        reference = current_reference(item.reference, state)
-        if reference.large:
-            envelope = reader.envelope(reference)
-        else:
-            envelope, message = reader.record(reference)
+    def _read_one(self, batch: _Batch, item: SiteItem, reference: Reference, found: Loaded, state: EntryState) -> None:
+        envelope, reader = found.envelope, self._engine.reader
         due = state.due(envelope, self._engine.clock())
         recipients = tuple(r for r in due if domain_of(r.address) == item.domain)
         job = Job(item, envelope, reference, state, recipients)
@@ -147,7 +148,7 @@ class SiteRun:
             _conclude(job, local_reply(451, "4.3.0", "held for the operator: its workers died again and again"))
         elif recipients:
             try:
-                batch.letters += make_letters(job, reader, message, self._engine.recipients)
+                batch.letters += make_letters(job, reader, found.message, self._engine.recipients)
             except BareLineEnd as error:
                 _conclude(job, local_reply(554, "5.6.0", str(error)))
         batch.jobs.append(job)
