@@ -152,8 +152,9 @@ def _entries(stack: Stack, address: str) -> dict[str, Counter[str]]:
         client.login(address, PASSWORD)
         _, (count, *_) = client.select("INBOX", readonly=True)
         found: dict[str, Counter[str]] = {"sent": Counter(), "bounced": Counter()}
-        for first in range(1, int(count or b"0") + 1, 500):
-            _, answers = client.fetch(f"{first}:{first + 499}", "(BODY.PEEK[])")
+        last = int(count or b"0")
+        for first in range(1, last + 1, 500):
+            _, answers = client.fetch(f"{first}:{min(first + 499, last)}", "(BODY.PEEK[])")
             for answer in answers:
                 if isinstance(answer, tuple):
                     _count(answer[1], found)
