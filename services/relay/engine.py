@@ -22,7 +22,7 @@ from shared.smtp.client import ClientOptions
 
 ALONE_AFTER = 2  # times handed out: an entry that may have killed its workers goes out on its own …
 HOLD_AFTER = 5  # … and is held for the operator
-ALIVE = 30  # seconds that a site counts as alive after it took mail
+ALIVE = 30  # seconds that a site counts as alive after it gave a session or took mail
 AGAIN = 60.0  # seconds until a record that can't be read is tried again
 
 
@@ -71,11 +71,11 @@ class Engine:
         return await self.database.read(load_states, entries)
 
     async def mark_alive(self, site: str) -> None:
-        """Let all workers know that a site takes mail."""
+        """Let all workers know that a site gives sessions."""
         await self.queue.redis.set(self._alive_key(site), "1", ex=ALIVE)
 
     async def is_alive(self, site: str) -> bool:
-        """Say whether a site took mail of any worker's lately."""
+        """Say whether a site gave any worker a session lately, or took mail."""
         return bool(await self.queue.redis.exists(self._alive_key(site)))
 
     def _alive_key(self, site: str) -> str:

@@ -53,7 +53,8 @@ class SiteRun:
         self._stale = False  # DNS is to be asked again
         self._hops: list[Hop] = []  # those that haven't failed yet
         self._failure = Deferred(local_reply(451, "4.4.1", "no host can be reached"))
-        self._refused = False  # the site takes mail, but no further connection
+        self._refused = False  # the site gives sessions to others, and no further one to us
+        self._turned_away = False  # a host gave a session and then took no message
         self._connection: Connection | None = None
         self._recording: asyncio.Task[None] | None = None
 
@@ -87,6 +88,9 @@ class SiteRun:
                 for part in _parts(items):
                     if self.may_go_on() and not self._refused:
                         await self._work(part)
+                if self._refused:
+                    await self._recorded()
+                    await self._engine.sites.put_back(self._lease, items)
         finally:
             await self._recorded()
 
@@ -163,7 +167,8 @@ class SiteRun:
                 return
             letters = await connection.send(letters, self._report, self.may_go_on)
             if connection.is_over and connection.client.finished == 0:
-                self._fail_hop(connection.last_reply)  # a host that hangs up before the first message is none
+                self._turned_away = True  # a host that hangs up before the first message is none
+                self._fail_hop(connection.last_reply)
             if connection.is_over:
                 self._hang_up()
             elif connection.client.finished >= self._engine.reuse:
@@ -183,6 +188,7 @@ class SiteRun:
                 self._fail_hop(error.reply)
             else:
                 RELAY_CONNECTIONS.labels("made").inc()
+                await self._engine.mark_alive(self._lease.site)
                 return self._connection
         return None
 
@@ -192,7 +198,7 @@ class SiteRun:
 
     async def _give_up(self, letters: Sequence[Letter]) -> None:
         """No host gives us a session: all of the site's entries wait, unless others have sessions with it."""
-        if await self._engine.is_alive(self._lease.site):
+        if not self._turned_away and await self._engine.is_alive(self._lease.site):
             self._refused = True
             return
         for letter in letters:

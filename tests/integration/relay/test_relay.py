@@ -365,3 +365,21 @@ async def test_transport_of_a_domain(relay: Relay, make_sink: MakeSink) -> None:
     await outcomes(relay, await relay.submit("bob@sub.b.test"))
     await outcomes(relay, await relay.submit("bob@b.test"))
     assert (len(sink.messages), len(other.messages)) == (1, 1)
+
+
+async def test_a_site_that_takes_few_connections_gets_all(relay: Relay, make_sink: MakeSink) -> None:
+    """What others of us are refused is no reason to put the site's mail off."""
+    sink = make_sink(Rule("CONNECT", "421 4.7.0 too many", skip=1), Rule("DOT", delay=0.01))
+    entries = [await relay.submit("bob@b.test") for _ in range(150)]
+    await relay.start(relay_port=sink.port, relay_concurrency=5)
+    for entry in entries:
+        assert (await outcomes(relay, entry))["bob@b.test"][0] == "relayed"
+        assert await relay.pending(entry) == {}
+    assert sink.counts.connections > 1
+
+
+async def test_a_host_that_hangs_up_at_the_first_message_defers(relay: Relay, make_sink: MakeSink) -> None:
+    sink = make_sink(Rule("MAIL", "421 4.7.0 not now"))
+    await relay.start(relay_port=sink.port)
+    row = (await waiting(relay, await relay.submit("bob@b.test")))["bob@b.test"]
+    assert "421 4.7.0 not now" in row["reason"]
