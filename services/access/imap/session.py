@@ -237,7 +237,11 @@ class ImapSession:
     # Literals and lines
 
     async def _decide(self, request: LiteralRequest) -> None:
-        if request.name == b"APPEND" and not request.first_argument:
+        if self.upload is not None:
+            append.give_up(self)
+            self.buffer.refuse_literal()
+            self._reject(request.tag, b"Only one message at a time")
+        elif request.name == b"APPEND" and not request.first_argument:
             await self._begin_append(request)
         elif request.fits:
             self.buffer.accept_literal()

@@ -1,0 +1,59 @@
+"""Conversations as they look on the wire: tests/transcripts/imap and pop3.
+
+    C: what the client sends            S: what the server must send; `...` stands for anything in a line
+    C2: S2: another client of the same account        # a comment
+    D: name    deliver a message of MESSAGES to alice, as the MDA does
+
+The greeting is read before the first line, so that a transcript begins with a command.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.access.conftest import RunningAccess
+from tests.integration.access.messages import MESSAGES
+from tests.integration.access.wire import Client
+
+FOLDER = Path(__file__).parents[2] / "transcripts"
+_STEP = re.compile(r"(C|S|D)(\d?): ?(.*)")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("imap/*.txt")), ids=lambda path: path.stem)
+def test_imap(path: Path, access: RunningAccess) -> None:
+    _play(path, access, access.imap)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("pop3/*.txt")), ids=lambda path: path.stem)
+def test_pop3(path: Path, access: RunningAccess) -> None:
+    _play(path, access, access.pop3)
+
+
+def _play(path: Path, access: RunningAccess, port: int) -> None:
+    clients: dict[str, Client] = {}
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not text or text.startswith("#"):
+            continue
+        step = _STEP.fullmatch(text)
+        assert step is not None, f"{path.name}:{number}: {text}"
+        kind, who, line = step.groups()
+        if kind == "D":
+            access.deliver(MESSAGES[line])
+            continue
+        if who not in clients:
+            clients[who] = access.connect(port)
+        if kind == "C":
+            clients[who].send(line.encode() + b"\r\n")
+            continue
+        got = clients[who].file.readline().decode()
+        assert _matches(line, got.removesuffix("\r\n")), f"{path.name}:{number}: expected {line!r}, got {got!r}"
+    assert clients
+    for client in clients.values():
+        client.close()
+
+
+def _matches(expected: str, got: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, expected.split("..."))), got) is not None
