@@ -255,7 +255,8 @@ def migrate_file(path: Path) -> list[str]:
             if not connection.execute("SELECT 1 FROM schema_version WHERE number=?", [migration.number]).fetchone():
                 for text in migration.statements:
                     connection.execute(text)
-                connection.execute("INSERT INTO schema_version VALUES (?, ?)", [migration.number, time.time_ns() // 1000])
+                done = [migration.number, time.time_ns() // 1000]
+                connection.execute("INSERT INTO schema_version VALUES (?, ?)", done)
                 taken.append(migration.name)
             connection.execute("COMMIT")
         return taken
