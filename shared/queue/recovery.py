@@ -34,6 +34,8 @@ HORIZON = 900.0  # seconds ahead that pending rows are put into Redis by an ordi
 BATCH = 500  # records or rows asked for at once
 REMEMBERED = 50_000  # unhandled entries kept between sweeps, so that their segments aren't read again
 
+FIRST_PAGE = (-1, "", "", "")  # before every pending row
+
 sql = load("recovery")
 log = structlog.get_logger(__name__)
 
@@ -95,6 +97,15 @@ class Sweep:
             await self._sweep_segment(segment, report)
         await self._sweep_pending(None if full else self._clock() + HORIZON, report)
         return report
+
+    async def hasten(self) -> int:
+        """Let what is due in SQL be tried now: `queue retry` on a stopped stack can't tell Redis."""
+        hastened = 0
+        after, now = FIRST_PAGE, int(self._clock() * 1_000_000)
+        while rows := await self._database.read(_pending_page, after, now):
+            hastened += await self._hasten_due(rows)
+            after = rows[-1].key
+        return hastened
 
     async def _take_over(self, report: SweepReport, age: float) -> None:
         """Seal the segments of writers that seem dead; the fence keeps it safe if they aren't."""
@@ -194,20 +205,18 @@ class Sweep:
     async def _sweep_pending(self, until: float | None, report: SweepReport) -> None:
         """Put pending rows that Redis doesn't know into the stream or, if not due, the delayed set."""
         last = 9e18 if until is None else until * 1_000_000
-        after: tuple[int, str, str, str] = (-1, "", "", "")
+        after = FIRST_PAGE
         while rows := await self._database.read(_pending_page, after, int(last)):
             unknown = await self._unknown([row.item for row in rows])
             due = await self._database.read(_still_pending, sorted({item.entry for item in unknown}))
             waiting = {item: due[item.entry, item.lane] for item in unknown if (item.entry, item.lane) in due}
             await self._requeue(waiting, report)
-            await self._hasten(rows, report)
+            report.hastened += await self._hasten_due(rows)
             after = rows[-1].key
 
-    async def _hasten(self, rows: Sequence[PendingRow], report: SweepReport) -> None:
-        """A row may be due sooner than Redis knows: `queue retry` on a stopped stack changes SQL alone."""
+    async def _hasten_due(self, rows: Sequence[PendingRow]) -> int:
         now = int(self._clock() * 1_000_000)
-        due = {(row.item.entry, row.item.lane) for row in rows if row.due_at <= now}
-        report.hastened += await self._queue.hasten(sorted(due))
+        return await self._queue.hasten(sorted({(row.item.entry, row.item.lane) for row in rows if row.due_at <= now}))
 
     async def _unknown(self, items: Sequence[Item]) -> list[Item]:
         known = await self._queue.known([(item.entry, item.lane) for item in items])

@@ -92,7 +92,9 @@ class Sweeper:
         epoch = await self._queue.epoch()
         if await self._queue.redis.get(self._swept_key) == epoch:
             await self._report(full=False)
-        elif await self._lease_time_passed(epoch):
+            return
+        await self._sweep.hasten()
+        if await self._lease_time_passed(epoch):
             await self._report(full=True)
             await self._queue.redis.set(self._swept_key, epoch)
 
