@@ -29,7 +29,8 @@ STANDARD_PORTS = {
     "mx": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995,
 }  # fmt: skip
 # Below the kernel's ephemeral range (32768 on), so that no outgoing connection takes one meanwhile.
-PORT_BASES = range(11_000, 31_000, 10)
+PORT_BASES = range(11_000, 24_000, 10)
+HEALTH_PORTS = range(8081, 8085)
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 POLL_SECONDS = 0.05
@@ -256,7 +257,8 @@ def free_port_base(addresses: Iterable[str] = ("127.0.0.1",)) -> int:
     wanted = tuple(addresses)
     for _ in range(200):
         base = random.choice(PORT_BASES)
-        if all(_is_free(address, base + port) for address in wanted for port in STANDARD_PORTS.values()):
+        ports = (*STANDARD_PORTS.values(), *HEALTH_PORTS)
+        if all(_is_free(address, base + port) for address in wanted for port in ports):
             return base
     raise StackError("no free ports")
 
