@@ -43,7 +43,9 @@ BUSY_WAIT = 0.05  # seconds until a site with much work is given a further conne
 IDLE_WAIT = 0.5  # seconds between looks for pauses that have ended
 PAUSE = 1.0  # seconds after Redis was away
 EXPIRE_INTERVAL = 60.0  # seconds between looks at cached files of removed segments
-DRAIN_OUTBOX = 5.0  # seconds for notifications to reach the queue
+DRAIN_INTAKE = 5.0  # seconds for reads that are under way, Redis may be away
+PATIENCE = 0.6  # share of the grace period that other hosts are given
+DRAIN_OUTBOX = 2.0  # seconds for notifications to reach the queue
 EXIT_POISONED = 75  # EX_TEMPFAIL: the volume failed, the parent restarts us
 
 
@@ -105,9 +107,10 @@ class RelayWorker:
         assert self._engine is not None
         self._engine.stopping.set()
         working = [task for task in self._tasks if task.get_name() in ("intake", "dispatch")]
-        await asyncio.wait(working)
+        await asyncio.wait(working, timeout=DRAIN_INTAKE)
         if self._runs:
-            await asyncio.wait(self._runs)
+            await asyncio.wait(self._runs, timeout=self._settings.grace_period * PATIENCE)
+        await self._cut_off()
         await self._outbox.drain(DRAIN_OUTBOX)
         for task in self._tasks:
             task.cancel()
@@ -116,6 +119,13 @@ class RelayWorker:
             await self._writer.close()
         await self._database.close()
         await self._queue.redis.aclose()
+
+    async def _cut_off(self) -> None:
+        """End sessions whose hosts take too long: what they got and didn't confirm is sent again."""
+        for run in self._runs:
+            run.cancel()
+        if self._runs:
+            await asyncio.wait(self._runs)
 
     def _make_writer(self) -> Writer:
         settings = self._settings

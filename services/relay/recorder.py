@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.relay.notice import Notifier
+from services.relay.notice import Notice, Notifier
 from services.relay.outcome import Final, Report, Verdicts, Wait, judge
 from services.relay.schedule import Schedule
 from services.relay.state import sql
 from shared.db import Database, Work
 from shared.errors import PacketboatError, TemporaryFailure
+from shared.journal.errors import RecordUnavailable
 from shared.mailbox.blobs import chunked, lock_segments
 from shared.maillog import MailLog
 from shared.metrics import RELAY_OUTCOMES
@@ -27,7 +28,7 @@ AGAIN = 60.0  # seconds until a report that can't be recorded for a reason of it
 
 
 class StaleReference(PacketboatError):
-    """Compaction moved the record since it was read: the pending row says where to."""
+    """The record isn't where it was, perhaps as compaction moved it: it is looked up again."""
 
 
 @dataclass(slots=True)
@@ -134,12 +135,19 @@ class Recorder:
     async def _commit(self, reports: Sequence[Report]) -> list[float | None]:
         now = self._clock()
         verdicts = [judge(report, self._schedule, now) for report in reports]
-        children = [await self._notifier.journal(notice) for one in verdicts for notice in one.notices()]
+        children = [await self._journal(notice) for one in verdicts for notice in one.notices()]
         await self._database.write(record, verdicts)
         self._push(children)
         for one in verdicts:
             self._tell(one)
         return [one.due for one in verdicts]
+
+    async def _journal(self, notice: Notice) -> Item:
+        try:
+            return await self._notifier.journal(notice)
+        except RecordUnavailable as error:
+            # its own trouble, not the volume's: the others mustn't wait for it
+            raise StaleReference(str(error)) from error
 
     def _push(self, children: list[Item]) -> None:
         for child in children:

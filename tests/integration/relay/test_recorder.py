@@ -17,6 +17,7 @@ from services.relay.state import load_states
 from shared.db import Database, DatabaseUnavailable, Work
 from shared.db.statement import Query
 from shared.ids import new_id
+from shared.journal.errors import RecordUnavailable
 from shared.journal.reference import Reference
 from shared.maillog import MailLog
 from shared.message.envelope import Envelope, Lane, Recipient
@@ -37,6 +38,8 @@ class FakeNotifier:
         self.made: list[Any] = []
 
     async def journal(self, notice: Any) -> Item:
+        if notice.recipient.address == "unreadable@b.test":
+            raise RecordUnavailable("gone")
         self.made.append(notice)
         return Item(notice.child, Lane.DELIVERY, "ref")
 
@@ -167,3 +170,16 @@ async def test_a_stale_reference_spoils_no_other_report(database: Database) -> N
     assert done is None
     state = (await database.read(load_states, [stale.id]))[stale.id]
     assert state.waiting == {}
+
+
+async def test_an_original_that_cannot_be_read_is_never_given_up_silently(database: Database) -> None:
+    unreadable, fine = envelope_of("unreadable@b.test"), envelope_of("c@b.test")
+    async with recorder_of(database) as (recorder, _, _):
+        reports = [
+            await report(database, unreadable, Failed(NO, "mx")),
+            await report(database, fine, Delivered(OK, "mx")),
+        ]
+        again, done = await recorder.record(reports)
+    assert again is not None
+    assert done is None
+    assert (await database.read(load_states, [unreadable.id]))[unreadable.id].finished == set()

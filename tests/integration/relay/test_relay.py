@@ -383,3 +383,20 @@ async def test_a_host_that_hangs_up_at_the_first_message_defers(relay: Relay, ma
     await relay.start(relay_port=sink.port)
     row = (await waiting(relay, await relay.submit("bob@b.test")))["bob@b.test"]
     assert "421 4.7.0 not now" in row["reason"]
+
+
+async def test_a_drain_does_not_wait_for_slow_hosts(relay: Relay, make_sink: MakeSink) -> None:
+    sink = make_sink(Rule("DOT", delay=30, times=1), Rule("CONNECT", delay=30, times=1, skip=1))
+    entries = [await relay.submit(address) for address in ("bob@b.test", "bob@slow.test")]
+    await relay.start(relay_port=sink.port, grace_period=3, relay_transport={"slow.test": f"[127.0.0.1]:{sink.port}"})
+    await until(lambda: _connected(sink, 2))
+    await asyncio.wait_for(relay.stop(), 3)
+    assert [await relay.ledger(entry) for entry in entries] == [{}, {}]
+    sink.set_rules()
+    await relay.start()
+    for entry in entries:
+        await outcomes(relay, entry)
+
+
+async def _connected(sink: Sink, count: int) -> bool:
+    return sink.counts.connections >= count
