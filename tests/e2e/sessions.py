@@ -6,6 +6,7 @@ import contextlib
 import imaplib
 import poplib
 import smtplib
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ def trust(stack: Stack) -> ssl.SSLContext:
 def imap(stack: Stack, address: str, password: str = "") -> Iterator[imaplib.IMAP4_SSL]:
     """IMAP over TLS; the password is a demo account's by default."""
     client = imaplib.IMAP4_SSL(stack.host, stack.ports.imaps, ssl_context=trust(stack), timeout=TIMEOUT)
+    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # it writes a literal and its CRLF apart
     with client:
         client.login(address, password or stack.passwords()[address])
         yield client

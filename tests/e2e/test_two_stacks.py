@@ -140,8 +140,8 @@ def test_a_message_arrives_with_its_headers(world: World) -> None:
     assert parsed["Return-Path"] == f"<{ALICE}>"
     assert parsed["Delivered-To"] == BOB
     second, first = parsed.get_all("Received")
-    assert f"by mx.a.test with ESMTPSA id {entry}" in " ".join(first.split())
-    assert "from mx.a.test" in second and f"[{A}]" in second and "by mx.b.test" in second
+    assert re.search(rf"by mx\.a\.test with ESMTPSA \(TLSv1\.3 \S+\) id {entry} ", " ".join(first.split()))
+    assert second.startswith("from mx.a.test ([127.0.0.1])") and "by mx.b.test" in second
     assert "with ESMTPS" in second  # opportunistic TLS with a self-signed certificate
     assert parsed["Date"] and parsed["Message-ID"]
     keys = [key.lower() for key in parsed]
