@@ -347,7 +347,7 @@ def _until(lines: object, start: bytes) -> list[bytes]:
 def test_poplib_round_trip(stack: Stack, account: str) -> None:
     sent = deliver(stack, account, 3)
     with pop3(stack, account, PASSWORD) as client:
-        assert {"UIDL", "TOP", "PIPELINING"} <= set(client.capa())
+        assert {"UIDL", "TOP", "USER", "PIPELINING"} <= set(client.capa())
         count, octets = client.stat()
         sizes = [int(line.split()[1]) for line in client.list()[1]]
         assert (count, octets) == (3, sum(sizes))
