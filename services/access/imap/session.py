@@ -13,7 +13,7 @@ from services.access.imap.capability import capabilities
 from services.access.imap.handlers import HANDLERS
 from services.access.imap.outcome import BROKEN, Outcome, of_failure
 from services.access.imap.selected import Selected
-from shared.errors import MailFailure, PacketboatError
+from shared.errors import MailFailure, PacketboatError, TemporaryFailure
 from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.command import Command
@@ -198,7 +198,7 @@ class ImapSession:
         if isinstance(error, OSError):
             raise error  # the connection's own
         if isinstance(error, PacketboatError | BadSequence):
-            if isinstance(error, MailFailure):
+            if isinstance(error, TemporaryFailure):  # a permanent one is the client's own doing
                 self.desk.log.trouble("command failed", command=what, error=str(error))
             return of_failure(error)
         self.desk.log.trouble("command broke", command=what, error=type(error).__name__, exc_info=error)

@@ -31,9 +31,8 @@ def may_authenticate(session: Pop3Session) -> bool:
 async def capabilities(session: Pop3Session, command: commands.Capa) -> bytes:
     """Tell what is offered."""
     names = [b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"]
-    if session.account is None:
-        names += [b"USER", b"SASL PLAIN"] if may_authenticate(session) else []
-        names += [] if session.connection.is_tls else [b"STLS"]
+    names += [b"USER", b"SASL PLAIN"] if may_authenticate(session) else []  # in both states (RFC 2449 §6)
+    names += [b"STLS"] if session.account is None and not session.connection.is_tls else []
     return response.capabilities([*names, b"IMPLEMENTATION Packetboat"])
 
 
