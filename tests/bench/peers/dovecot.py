@@ -109,21 +109,12 @@ class Dovecot:
         values["PROFILE"] = fill(f"dovecot/{profile.value}.conf", values)
         self._config.write_text(fill("dovecot/dovecot.conf", values))
         users = self._work / "users"
-        users.write_text("".join(f"{address}:{_password_hash()}\n" for address in ACCOUNTS))
+        # In the clear, which is fastest: Dovecot's cache saves it the file, but it hashes at every login
+        # (SHA512-CRYPT: 4.4 ms of CPU), where our cache of verified logins saves the hash.
+        users.write_text("".join(f"{address}:{{PLAIN}}{PASSWORD}\n" for address in ACCOUNTS))
         users.chmod(0o644)
         self.reset()
 
 
 def _local(address: str) -> str:
     return address.partition("@")[0]
-
-
-def _password_hash() -> str:
-    """A scheme that costs milliseconds, as a real one does; the cache saves both sides from it."""
-    done = subprocess.run(
-        ["doveadm", "-c", "/dev/null", "pw", "-s", "SHA512-CRYPT", "-p", PASSWORD],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
