@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -15,12 +18,6 @@ import structlog
 
 def configure(level: str = "info", style: str = "json") -> None:
     """Send structured logs to standard error: JSON lines, or text for people."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        structlog.processors.format_exc_info,
-    ]
     if style == "json":
         renderer: Any = structlog.processors.JSONRenderer(serializer=orjson.dumps)
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
@@ -29,12 +26,27 @@ def configure(level: str = "info", style: str = "json") -> None:
         factory = structlog.PrintLoggerFactory(sys.stderr)
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[_complete, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+
+def _complete(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Add level, time and traceback in one step: each message is logged, and structlog's own steps add up."""
+    event["level"] = "warning" if method == "warn" else method
+    seconds, fraction = divmod(time.time_ns() // 1_000_000, 1000)
+    event["at"] = f"{_clock_of(seconds)}.{fraction:03d}Z"
+    if "exc_info" in event:
+        return structlog.processors.ExceptionRenderer()(logger, method, dict(event))
+    return event
+
+
+@lru_cache(maxsize=2)
+def _clock_of(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 class MailLog:
@@ -43,13 +55,9 @@ class MailLog:
     def __init__(self, service: str) -> None:
         self._log = structlog.get_logger().bind(service=service)
 
-    def accepted(
-        self, entry: str, *, sender: str, recipients: int, size: int, ip: str, account: str = ""
-    ) -> None:
+    def accepted(self, entry: str, *, sender: str, recipients: int, size: int, ip: str, account: str = "") -> None:
         """A message is durable and got its 250."""
-        self._log.info(
-            "accepted", entry=entry, sender=sender, recipients=recipients, size=size, ip=ip, account=account
-        )
+        self._log.info("accepted", entry=entry, sender=sender, recipients=recipients, size=size, ip=ip, account=account)
 
     def rejected(self, *, ip: str, sender: str, recipient: str, reply: str) -> None:
         """A command or a message was refused with `reply`."""
@@ -57,9 +65,7 @@ class MailLog:
 
     def delivered(self, entry: str, *, recipient: str, account: str, mailbox: str, uid: int) -> None:
         """A message is in a mailbox."""
-        self._log.info(
-            "delivered", entry=entry, recipient=recipient, account=account, mailbox=mailbox, uid=uid
-        )
+        self._log.info("delivered", entry=entry, recipient=recipient, account=account, mailbox=mailbox, uid=uid)
 
     def relayed(self, entry: str, *, recipient: str, host: str, reply: str) -> None:
         """Another server took over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from shared.message.date import format_date
@@ -76,7 +77,7 @@ def received_header(
     ]
     if tls:
         words.append(f"({_COMMENT_SPECIAL.sub('?', _clip(tls, MAX_WORD))})")
-    words.append(f"id {_word(entry_id)}")
+    words.append(f"id {entry_id if entry_id.isalnum() and entry_id.isascii() else _word(entry_id)}")
     if len(recipients) == 1:
         words.append(f"for <{_path(recipients[0], utf8=utf8)}>")
     words[-1] += ";"
@@ -116,11 +117,13 @@ def _without(data: bytes, ranges: list[tuple[int, int]]) -> bytes:
     return b"".join(kept)
 
 
+@lru_cache(maxsize=1024)  # our own name, the same clients again and again
 def _word(text: str, *, utf8: bool = False) -> str:
     unsafe = _UNSAFE_UTF8_WORD if utf8 else _UNSAFE_WORD
     return unsafe.sub("?", _clip(text, MAX_WORD)) or "unknown"
 
 
+@lru_cache(maxsize=1024)
 def _path(address: str, *, utf8: bool) -> str:
     address = _UNSAFE_PATH.sub("?", _clip(address, MAX_PATH))
     return address if utf8 else address.encode("ascii", "replace").decode()
