@@ -19,9 +19,7 @@ from shared.address import Address
 from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.errors import MailFailure
-from shared.journal.limits import Limits as JournalLimits
 from shared.journal.reader import Reader
-from shared.journal.writer import Writer
 from shared.mailbox.content import Content
 from shared.mailbox.mailboxes import Mailboxes
 from shared.mailbox.messages import Messages
@@ -35,6 +33,7 @@ from shared.queue.delivery import Queue
 from shared.queue.notify import Publisher, Subscriber
 from shared.queue.throttle import LoginThrottle
 from shared.queue.upkeep import watch_epoch
+from shared.volume import journal_writer
 
 DOORS = ((143, ImapSession, False), (993, ImapSession, True), (110, Pop3Session, False), (995, Pop3Session, True))
 SWEEP = 1.0  # seconds between two looks for clients that are silent too long
@@ -64,7 +63,7 @@ class AccessWorker:
         self._database = await connect_database(settings.sql)
         self._directory = Directory(self._database)
         self._redis = connect_redis(settings.redis)
-        self._journal = self._writer()
+        self._journal = journal_writer(settings, f"access-{self._index}", self._give_up)
         await self._journal.open()
         self._reader = Reader(settings.journal)
         self._announcer = Announcer(Publisher(self._redis))
@@ -114,15 +113,6 @@ class AccessWorker:
         settings = self._settings
         sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
         return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
-
-    def _writer(self) -> Writer:
-        limits = JournalLimits(
-            segment_size=self._settings.journal_segment_bytes,
-            segment_age=self._settings.journal_segment_age,
-            reserve=self._settings.reserve_bytes,
-        )
-        name = f"access-{self._index}"
-        return Writer(self._settings.journal, name, limits=limits, on_poison=self._give_up)
 
     def _make_desk(self, tls: TlsContexts) -> Desk:
         settings, limits = self._settings, self._settings.limits

@@ -18,7 +18,7 @@ from shared.imap.flags import SEEN, FlagSet
 from shared.imap.sequence import Range, compact
 from shared.mailbox.content import Failure
 from shared.mailbox.errors import MessageGone
-from shared.mailbox.messages import StoreMode
+from shared.mailbox.messages import StoreMode, Want
 from shared.message.body import SectionText
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def _mark_seen(session: ImapSession, ranges: Sequence[Range]) -> frozenset
     r"""Set \Seen where it isn't yet; return the UIDs that it was set on."""
     selected, messages = session.the_selected(), session.desk.messages
     unseen: list[int] = []
-    async for rows in messages.fetch_rows(selected.mailbox_id, ranges):
+    async for rows in messages.fetch_rows(selected.mailbox_id, ranges, Want.BRIEF):
         unseen += [row[0] for row in rows if not row[1] & SEEN]
     if not unseen:
         return frozenset()

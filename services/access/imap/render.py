@@ -16,12 +16,12 @@ from typing import Any
 from shared.imap.dates import render_date
 from shared.imap.fetch import BodySection, FetchAttribute, FetchItem
 from shared.imap.flags import FlagLists
-from shared.imap.response import literal_item_head
+from shared.imap.response import FETCH_END, literal_item_head
 from shared.imap.view import View
 from shared.mailbox.rows import BASE_COLUMNS, COLUMNS, Want
 
 Row = Any
-DAY = 86_400
+MINUTES = 1_440  # of a day
 
 _WANTS = {
     FetchItem.ENVELOPE: Want.ENVELOPE,
@@ -44,6 +44,9 @@ _COLUMN_NAMES = {
     FetchItem.BODY: "imap_body",
     FetchItem.BODYSTRUCTURE: "bodystructure",
 }
+_BRIEF = frozenset((FetchItem.UID, FetchItem.FLAGS))
+_TIMES = [b"%02d:%02d" % divmod(minute, 60) for minute in range(MINUTES)]
+_ENDS = [b':%02d +0000"' % second for second in range(60)]
 
 
 @dataclass(slots=True)
@@ -85,7 +88,9 @@ def plan_for(items: tuple[FetchAttribute, ...]) -> Plan:
             segments[-1].items.append(number)
             segments.append(_Segment(b""))
             number += 1
-    segments[-1].template += b"%b)\r\n"
+    segments[-1].template += b")\r\n"
+    if not sections and not want and _BRIEF.issuperset(items):
+        want = Want.BRIEF
     return Plan(items, want, sections, tuple(segments), _indexes(want))
 
 
@@ -108,11 +113,13 @@ def render(
     streams: list[Any] = []
     last = len(plan.segments) - 1
     for place, segment in enumerate(plan.segments):
+        template = segment.template
         values: list[Any] = [numbers] if place == 0 else []
         values += [_column(plan, item, columns, flags, bodies) for item in segment.items]
-        if place == last:
+        if place == last and told:
+            template = template.removesuffix(FETCH_END) + b"%b" + FETCH_END
             values.append(_told(columns, flags, told))
-        streams.append(map(segment.template.__mod__, zip(*values, strict=True)))
+        streams.append(map(template.__mod__, zip(*values, strict=True)) if values else [template] * len(rows))
         if place != last:
             streams.append([body or b"" for body in bodies[place]])
     if len(streams) == 1:
@@ -156,18 +163,17 @@ def _column(
     if item is FetchItem.FLAGS:
         return _flag_lists(columns[1], flags)
     if item is FetchItem.INTERNALDATE:
-        return [internal_date(seconds) for seconds in columns[3]]
+        dates = {seconds: internal_date(seconds) for seconds in set(columns[3])}
+        return [dates[seconds] for seconds in columns[3]]
     return columns[plan.indexes[item]]
 
 
 def _flag_lists(masks: Sequence[int], flags: FlagLists) -> list[bytes]:
     rendered = {mask: flags.render(mask) for mask in set(masks)}
-    return [rendered[mask] for mask in masks]
+    return list(map(rendered.__getitem__, masks))
 
 
 def _told(columns: Sequence[Sequence[Any]], flags: FlagLists, told: frozenset[int]) -> Sequence[bytes]:
-    if not told:
-        return (b"",) * len(columns[0])
     lists = _flag_lists(columns[1], flags)
     return [b" FLAGS " + text if uid in told else b"" for uid, text in zip(columns[0], lists, strict=True)]
 
@@ -180,12 +186,13 @@ def _indexes(want: Want) -> dict[FetchItem, int]:
 
 def internal_date(seconds: int) -> bytes:
     """Return Unix seconds as INTERNALDATE has them, in UTC."""
-    day, second = divmod(seconds, DAY)
-    return b'"%b %02d:%02d:%02d +0000"' % (_day(day), second // 3600, second // 60 % 60, second % 60)
+    minutes, second = divmod(seconds, 60)
+    day, minute = divmod(minutes, MINUTES)
+    return _day(day) + _TIMES[minute] + _ENDS[second]
 
 
 @lru_cache(maxsize=4096)
 def _day(day: int) -> bytes:
-    """Return days since 1970-01-01 as ` 1-Feb-1994`; years beyond a calendar's become its first or last."""
+    """Return days since 1970-01-01 as `" 1-Feb-1994 `; years beyond a calendar's become its first or last."""
     found = date.fromordinal(min(max(719_163 + day, 1), date.max.toordinal()))
-    return render_date(found).rjust(11)
+    return b'"' + render_date(found).rjust(11) + b" "

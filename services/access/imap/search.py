@@ -16,10 +16,13 @@ from shared.imap.search import (
     All,
     And,
     Body,
+    Flags,
     Header,
     InUids,
     Not,
+    Nothing,
     Or,
+    Recent,
     SearchKey,
     Text,
     bind,
@@ -59,7 +62,7 @@ async def search(session: ImapSession, command: commands.Search) -> Outcome:
 class _Message:
     """A row as `evaluate` reads it; keys of text have been replaced by UIDs before."""
 
-    __slots__ = ("_row", "flags", "size", "uid")
+    __slots__ = ("_row", "flags", "uid")
 
     recent = False
 
@@ -67,7 +70,10 @@ class _Message:
         self._row = row
         self.uid: int = row[0]
         self.flags: int = row[1]
-        self.size: int = row[4]
+
+    @property
+    def size(self) -> int:
+        return int(self._row[4])
 
     @property
     def internal_date(self) -> datetime:
@@ -94,6 +100,8 @@ async def _matching(session: ImapSession, key: SearchKey, ranges: Sequence[Range
     want = Want.SENT if need(key) >= Needed.HEADER else Want.BASE
     if text_keys:
         want |= Want.CONTENT
+    elif _asks_flags_only(key):
+        want = Want.BRIEF
     uids: list[int] = []
     mailbox_id = session.the_selected().mailbox_id
     async for rows in ahead(session.desk.messages.fetch_rows(mailbox_id, ranges, want)):
@@ -114,6 +122,18 @@ async def _matching_text(session: ImapSession, rows: Sequence[Row], key: SearchK
         answers = {asked: InUids(compact(uids)) for asked, uids in zip(text_keys, found, strict=True)}
         key = _answered(key, answers)
     return [row[0] for row in rows if evaluate(key, _Message(row))]
+
+
+def _asks_flags_only(key: SearchKey) -> bool:
+    match key:
+        case Not(inner):
+            return _asks_flags_only(inner)
+        case Or(left, right):
+            return _asks_flags_only(left) and _asks_flags_only(right)
+        case And(keys):
+            return all(map(_asks_flags_only, keys))
+        case _:
+            return isinstance(key, Flags | InUids | All | Nothing | Recent)
 
 
 def _text_keys(key: SearchKey) -> Iterable[tuple[SearchKey, TextKey]]:
