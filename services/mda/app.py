@@ -16,9 +16,7 @@ from services.mda.upkeep import keep_maintaining
 from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
-from shared.journal.limits import Limits as JournalLimits
 from shared.journal.reader import Reader
-from shared.journal.writer import Writer
 from shared.mailbox.watch import Announcer
 from shared.maillog import MailLog
 from shared.message.envelope import Lane
@@ -28,6 +26,7 @@ from shared.queue.notify import Publisher
 from shared.queue.outbox import Outbox
 from shared.queue.recovery import Sweep
 from shared.queue.upkeep import AWAY, Sweeper, keep_promoting, keep_pruning, watch_epoch
+from shared.volume import journal_writer
 
 READ_BLOCK_MS = 1_000  # a draining worker waits as long for its last read
 RECLAIMS = 4  # looks for expired leases in one lease's time
@@ -59,7 +58,7 @@ class MdaWorker:
         self._queue = Queue(self._redis, f"mda-{self._index}-{os.getpid()}", lease_ms=lease_ms)
         self._outbox = Outbox(self._queue)
         self._reader = Reader(settings.journal)
-        self._writer = self._make_writer()
+        self._writer = journal_writer(settings, f"mda-{self._index}", self._give_up, may_use_reserve=True)
         await self._writer.open()
         announcer = Announcer(Publisher(self._redis))
         self._courier = self._make_courier(announcer)
@@ -130,21 +129,6 @@ class MdaWorker:
         deadline = time.monotonic() + seconds
         while not self._stopping and time.monotonic() < deadline:
             await asyncio.sleep(min(0.1, seconds))
-
-    def _make_writer(self) -> Writer:
-        settings = self._settings
-        limits = JournalLimits(
-            segment_size=settings.journal_segment_bytes,
-            segment_age=settings.journal_segment_age,
-            reserve=settings.reserve_bytes,
-        )
-        return Writer(
-            settings.journal,
-            f"mda-{self._index}",
-            limits=limits,
-            may_use_reserve=True,
-            on_poison=self._give_up,
-        )
 
     def _make_courier(self, announcer: Announcer) -> Courier:
         settings = self._settings

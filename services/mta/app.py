@@ -23,8 +23,6 @@ from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.errors import MailFailure
-from shared.journal.limits import Limits as JournalLimits
-from shared.journal.writer import Writer
 from shared.maillog import MailLog
 from shared.metrics import SMTP_CONNECTIONS
 from shared.net import ConnectionGate, Listener, TlsContexts, parse_listen
@@ -33,6 +31,7 @@ from shared.queue.delivery import Queue
 from shared.queue.outbox import Outbox
 from shared.queue.throttle import LoginThrottle, Throttle
 from shared.queue.upkeep import watch_epoch
+from shared.volume import journal_writer
 
 DOORS = ((25, Role.MX, False), (587, Role.SUBMISSION, False), (465, Role.SUBMISSION, True))  # the last: implicit TLS
 FINISHING_SHARE = 0.6  # of the grace period, for messages that are being sent to us
@@ -61,7 +60,7 @@ class MtaWorker:
         self._redis = connect_redis(settings.redis)
         queue = Queue(self._redis, f"mta-{self._index}-{os.getpid()}")
         self._outbox = Outbox(queue)
-        self._journal = self._writer()
+        self._journal = journal_writer(settings, f"mta-{self._index}", self._give_up)
         await self._journal.open()
         self._run(self._outbox.run())
         self._run(watch_epoch(queue, self._journal.epoch_changed))
@@ -101,15 +100,6 @@ class MtaWorker:
         settings = self._settings
         sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
         return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
-
-    def _writer(self) -> Writer:
-        limits = JournalLimits(
-            segment_size=self._settings.journal_segment_bytes,
-            segment_age=self._settings.journal_segment_age,
-            reserve=self._settings.reserve_bytes,
-        )
-        name = f"mta-{self._index}"
-        return Writer(self._settings.journal, name, limits=limits, on_poison=self._give_up)
 
     def _make_desk(self, tls: TlsContexts) -> Desk:
         settings, limits = self._settings, self._settings.limits

@@ -27,9 +27,7 @@ from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.dns import Resolver
 from shared.errors import TemporaryFailure
-from shared.journal.limits import Limits
 from shared.journal.reader import Reader
-from shared.journal.writer import Writer
 from shared.maillog import MailLog
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Queue
@@ -38,6 +36,7 @@ from shared.queue.recovery import Sweep
 from shared.queue.sites import SiteLease, Sites
 from shared.queue.upkeep import Sweeper, keep_promoting, keep_pruning, watch_epoch
 from shared.smtp.client import ClientOptions, Credentials, Dialect, TlsPolicy
+from shared.volume import journal_writer
 
 BUSY_WAIT = 0.05  # seconds until a site with much work is given a further connection
 IDLE_WAIT = 0.5  # seconds between looks for pauses that have ended
@@ -69,7 +68,9 @@ class RelayWorker:
         lease_ms = int(settings.queue_lease * 1000)
         consumer = f"relay-{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         self._queue = Queue(redis, consumer, lease_ms=lease_ms)
-        self._writer = self._make_writer()
+        self._writer = journal_writer(
+            settings, f"relay-{self._index}-{os.getpid()}", self._poisoned, may_use_reserve=True
+        )
         await self._writer.open()
         self._outbox = Outbox(self._queue)
         reader = Reader(settings.journal)
@@ -126,16 +127,6 @@ class RelayWorker:
             run.cancel()
         if self._runs:
             await asyncio.wait(self._runs)
-
-    def _make_writer(self) -> Writer:
-        settings = self._settings
-        limits = Limits(
-            segment_size=settings.journal_segment_bytes,
-            segment_age=settings.journal_segment_age,
-            reserve=settings.reserve_bytes,
-        )
-        name = f"relay-{self._index}-{os.getpid()}"
-        return Writer(settings.journal, name, limits=limits, may_use_reserve=True, on_poison=self._poisoned)
 
     def _poisoned(self, error: Exception) -> None:
         """A write to the journal failed: nothing can be journaled by this process any more (DESIGN §3)."""

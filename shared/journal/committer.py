@@ -85,6 +85,7 @@ class Committer:
         clock: Callable[[], float],
         report: Callable[[Durable | Refused], None],
         on_poison: Callable[[Exception], None],
+        on_group: Callable[[int, float], None] | None = None,
     ) -> None:
         self.stats = Stats()
         self._root = root
@@ -93,6 +94,7 @@ class Committer:
         self._clock = clock
         self._report = report
         self._on_poison = on_poison
+        self._on_group = on_group
         self._inbox: queue.SimpleQueue[list[Draft] | Command] = queue.SimpleQueue()
         self._waiting: deque[Draft] = deque()
         self._segment: ActiveSegment | None = None
@@ -160,9 +162,9 @@ class Committer:
             offsets = segment.write(group)
             started = time.perf_counter()
             segment.sync()
-            self.stats.sync_seconds += time.perf_counter() - started
+            seconds = time.perf_counter() - started
             if not segment.is_fenced():
-                self._count(group, size)
+                self._count(group, size, seconds)
                 return Durable(group, segment.name, offsets)
             self.stats.fences += 1
             segment.abandon()
@@ -221,7 +223,10 @@ class Committer:
             return _TICK
         return min(_TICK, max(_MIN_TICK, self._segment.born + self._limits.segment_age - self._clock()))
 
-    def _count(self, group: list[Draft], size: int) -> None:
+    def _count(self, group: list[Draft], size: int, seconds: float) -> None:
         self.stats.records += len(group)
         self.stats.bytes += size
         self.stats.groups += 1
+        self.stats.sync_seconds += seconds
+        if self._on_group is not None:
+            self._on_group(len(group), seconds)

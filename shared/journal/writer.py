@@ -33,7 +33,8 @@ class Writer:
     """Appends entries to segments of its own; used from one event loop.
 
     `on_poison` is called once, in the loop, after a write or fsync error: the process has to exit, since
-    nothing can be written any more. `may_use_reserve` is for compaction and bounces.
+    nothing can be written any more. `on_group` is told, in another thread, how many records each fdatasync made
+    durable and how many seconds it took. `may_use_reserve` is for compaction and bounces.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Writer:
         clock: Callable[[], float] = time.time,
         may_use_reserve: bool = False,
         on_poison: Callable[[Exception], None] | None = None,
+        on_group: Callable[[int, float], None] | None = None,
     ) -> None:
         if not _NAME.match(name):
             raise ValueError(f"not a writer's name: {name!r}")
@@ -52,7 +54,7 @@ class Writer:
         self._limits = limits or Limits()
         self._may_use_reserve = may_use_reserve
         self._tell_poison = on_poison
-        self._committer = Committer(root, name, self._limits, clock, self._report, self._report_poison)
+        self._committer = Committer(root, name, self._limits, clock, self._report, self._report_poison, on_group)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(self._limits.large_uploads)
         self._futures: dict[Draft, asyncio.Future[Reference]] = {}
