@@ -43,6 +43,8 @@ ZONE_POLL_SECONDS = 0.2
 Value = TypeVar("Value")
 Records = Mapping[str, Mapping[str, str | Sequence[str]]]
 
+PORT_TRIES = 10  # free ports looked for
+
 
 class Failure(enum.Enum):
     """How a query for a chosen name goes wrong."""
@@ -145,9 +147,19 @@ class DnsServer:
         self._loop.close()
 
     async def _listen(self) -> asyncio.Server:
-        tcp = await asyncio.start_server(self._serve_tcp, self.host, self.port)
-        self.port = tcp.sockets[0].getsockname()[1]
-        await self._loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(self.host, self.port))
+        """Open TCP and UDP on one port; a free TCP port may be taken for UDP, then try another."""
+        for attempt in range(PORT_TRIES):
+            tcp = await asyncio.start_server(self._serve_tcp, self.host, self.port)
+            port = tcp.sockets[0].getsockname()[1]
+            try:
+                await self._loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(self.host, port))
+            except OSError:
+                tcp.close()
+                if self.port or attempt == PORT_TRIES - 1:
+                    raise
+                continue
+            self.port = port
+            break
         return tcp
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
