@@ -8,16 +8,20 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 import socket
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -41,30 +45,26 @@ class CommonSettings(BaseSettings):
     redis_url: str = Field(
         "", description="`redis://HOST:PORT/0` or `unix:///PATH`; empty: the socket of the embedded Valkey."
     )
-    hostname: str = Field(
-        "", description="Our name in greetings, Received and bounces; empty: the host's own."
+    database_password_file: Path | None = Field(
+        None, description="File with PostgreSQL's password, which the URL then need not have."
     )
-    listen: list[str] = Field(
-        ["127.0.0.1"], description="Addresses that listeners bind, IPv4 and IPv6 (JSON list)."
+    redis_password_file: Path | None = Field(
+        None, description="File with Redis' password, which the URL then need not have."
     )
-    port_base: int = Field(
-        0, ge=0, le=60000, description="Added to each standard port: 10000 makes 25 10025."
-    )
+    hostname: str = Field("", description="Our name in greetings, Received and bounces; empty: the host's own.")
+    listen: list[str] = Field(["127.0.0.1"], description="Addresses that listeners bind, IPv4 and IPv6 (JSON list).")
+    port_base: int = Field(0, ge=0, le=60000, description="Added to each standard port: 10000 makes 25 10025.")
     workers: int = Field(1, ge=1, le=256, description="Worker processes of the service.")
     health_listen: str = Field(
         "", description="`ADDR:PORT` of /healthz, /readyz and /metrics; empty: none. Not for the public."
     )
-    grace_period: float = Field(
-        25.0, gt=0, description="Seconds that a draining service may take after SIGTERM."
-    )
+    grace_period: float = Field(25.0, gt=0, description="Seconds that a draining service may take after SIGTERM.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_format: str = Field("json", description="json, or text for people.")
     tls_certificate: Path | None = Field(
         None, description="PEM file of the certificate chain; empty: tls/cert.pem in the data folder."
     )
-    tls_key: Path | None = Field(
-        None, description="PEM file of its key; empty: tls/key.pem in the data folder."
-    )
+    tls_key: Path | None = Field(None, description="PEM file of its key; empty: tls/key.pem in the data folder.")
     tls_sni: Path | None = Field(
         None,
         description="Folder of NAME.crt and NAME.key for other names (SNI); empty: tls/sni in the data folder.",
@@ -75,6 +75,10 @@ class CommonSettings(BaseSettings):
     )
     trusted_networks: list[str] = Field(
         [], description="Networks (CIDR, JSON list) that may submit mail without logging in."
+    )
+    proxy_networks: list[str] = Field(
+        [],
+        description="Networks (CIDR, JSON list) of TCP proxies, whose connections begin with the PROXY protocol.",
     )
     resolver: str = Field("", description="`ADDR:PORT` of the DNS resolver; empty: the system's.")
     queue_lease: float = Field(
@@ -114,7 +118,7 @@ class CommonSettings(BaseSettings):
             ipaddress.ip_address(address)
         return value
 
-    @field_validator("trusted_networks")
+    @field_validator("trusted_networks", "proxy_networks")
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         for network in value:
@@ -139,13 +143,14 @@ class CommonSettings(BaseSettings):
 
     @property
     def sql(self) -> str:
-        """The database URL with the default filled in."""
-        return self.database_url or f"sqlite:///{(self.data / 'packetboat.db').absolute()}"
+        """The database URL with the default and the password filled in."""
+        url = self.database_url or f"sqlite:///{(self.data / 'packetboat.db').absolute()}"
+        return _with_password(url, self.database_password_file)
 
     @property
     def redis(self) -> str:
-        """The Redis URL with the default filled in."""
-        return self.redis_url or f"unix://{embedded_socket(self.data)}"
+        """The Redis URL with the default and the password filled in."""
+        return _with_password(self.redis_url or f"unix://{embedded_socket(self.data)}", self.redis_password_file)
 
     @property
     def name(self) -> str:
@@ -177,6 +182,19 @@ def embedded_socket(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"packetboat-{os.getuid()}-{digest}" / "redis.sock"
 
 
+def _with_password(url: str, file: Path | None) -> str:
+    """Put the password that a file holds into a URL; ConfigurationError if it can't be read."""
+    if file is None:
+        return url
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"the password file {file}: {error.strerror}") from None
+    scheme, _, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    return f"{scheme}://{user if at else ''}:{quote(password, safe='')}@{place}"
+
+
 def config_file() -> Path | None:
     """Return the TOML file that PACKETBOAT_CONFIG names, or the data folder's, if there is one."""
     named = os.environ.get("PACKETBOAT_CONFIG")
@@ -192,6 +210,12 @@ def load_settings(cls: type[S], **values: Any) -> S:
     """Read a service's settings; ConfigurationError names the setting that is wrong."""
     try:
         return cls(**values)
+    except SettingsError as error:  # a list or an object that is no JSON
+        found = re.search(r'field "(\w+)"', str(error))
+        setting = f"PACKETBOAT_{found[1].upper()}" if found else "settings"
+        raise ConfigurationError(f'{setting}: write it as JSON, such as ["a", "b"]') from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{config_file()}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

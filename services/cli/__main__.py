@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-import click
 import typer
 
-from services.cli import accounts, doctor, queue, selftest, services, trace, up
+from services.cli import accounts, doctor, init, queue, selftest, services, trace, up
 from shared.errors import ConfigurationError, MailFailure
 
 app = typer.Typer(
@@ -19,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 up.register(app)
+init.register(app)
 services.register(app)
 accounts.register(app)
 queue.register(app)
@@ -28,13 +28,10 @@ doctor.register(app)
 
 
 def main() -> None:
-    """Run a command; a person's mistake is one line on standard error and exit status 2."""
+    """Run a command and exit; a person's mistake is said on standard error, with exit status 2."""
     try:
-        app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
+        app()  # tells of wrong options itself, and exits
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
