@@ -3,6 +3,10 @@
 # (Debian 12's 3.11.2), because redis needs async-timeout there and newer ones install it harmlessly.
 set -eu
 python=${PYTHON:-python3}
+if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11, 3))'; then
+    echo "$python is $("$python" --version): lock with 3.11.2, say PYTHON=/usr/bin/python3 on Debian 12" >&2
+    exit 1
+fi
 tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT
 "$python" -m venv "$tools"
