@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import uvloop
 
@@ -174,9 +175,27 @@ def start_access(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Runni
 
 
 @pytest.fixture
+def access_on_postgres(
+    start_access: Callable[..., RunningAccess], postgres_url: str
+) -> RunningAccess:
+    """The same over PostgreSQL."""
+    name = f"access_{new_id().lower()}"
+    url = postgres_url.replace("@/postgres", f"@/{name}")
+    asyncio.run(_create_database(postgres_url, name))
+    asyncio.run(_fill(url))
+    return start_access(database_url=url)
+
+
+@pytest.fixture
 def access(start_access: Callable[..., RunningAccess]) -> RunningAccess:
     """A worker with the default settings, and passwords without TLS."""
     return start_access()
+
+
+async def _create_database(server: str, name: str) -> None:
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
 
 
 async def _fill(url: str) -> None:

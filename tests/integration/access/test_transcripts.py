@@ -27,6 +27,11 @@ def test_imap(path: Path, access: RunningAccess) -> None:
     _play(path, access, access.imap)
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("imap/*.txt")), ids=lambda path: path.stem)
+def test_imap_on_postgres(path: Path, access_on_postgres: RunningAccess) -> None:
+    _play(path, access_on_postgres, access_on_postgres.imap)
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("pop3/*.txt")), ids=lambda path: path.stem)
 def test_pop3(path: Path, access: RunningAccess) -> None:
     _play(path, access, access.pop3)
