@@ -175,9 +175,7 @@ def start_access(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Runni
 
 
 @pytest.fixture
-def access_on_postgres(
-    start_access: Callable[..., RunningAccess], postgres_url: str
-) -> RunningAccess:
+def access_on_postgres(start_access: Callable[..., RunningAccess], postgres_url: str) -> RunningAccess:
     """The same over PostgreSQL."""
     name = f"access_{new_id().lower()}"
     url = postgres_url.replace("@/postgres", f"@/{name}")
@@ -218,5 +216,3 @@ def _free_base() -> int:
             continue
         return base
     raise RuntimeError("no free ports")
-
-

@@ -206,5 +206,3 @@ def _until(condition: Callable[[], bool], patience: float = 8.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
