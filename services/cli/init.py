@@ -1,0 +1,70 @@
+"""`packetboat secrets` and `packetboat init`: what a stack of containers needs before its services start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.cli.certificate import ensure_certificate
+from services.cli.context import DEFAULT_DATA, DataOption, settings_for
+from services.cli.up import DEMO_DOMAIN, demo_accounts, prepare_database
+from shared.config import CommonSettings
+
+SECRETS = ("postgres", "redis")
+PASSWORD_OCTETS = 24  # of randomness
+READABLE = 0o444  # each server has a user of its own, and sees only its own folder
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("secrets")(make_secrets)
+    app.command("init")(init)
+
+
+def make_secrets(
+    folder: Annotated[Path, typer.Argument(help="Gets a folder for each server; what is there is kept.")],
+) -> None:
+    """Make the passwords of PostgreSQL and Redis, unless there are any."""
+    for server in SECRETS:
+        place = folder / server
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / "password").exists():
+            _write(place / "password", secrets.token_urlsafe(PASSWORD_OCTETS) + "\n")
+            print(f"made the password of {server}")
+    password = (folder / "redis" / "password").read_text(encoding="ascii").strip()
+    _write(folder / "redis" / "redis.conf", f"requirepass {password}\n")
+
+
+def init(data: DataOption = DEFAULT_DATA) -> None:
+    """Make the certificate, the schema and the demo accounts, unless they are there; then exit."""
+    asyncio.run(_init(settings_for(data)))
+
+
+async def _init(settings: CommonSettings) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if ensure_certificate(settings.certificate, settings.key, [settings.name, "localhost", DEMO_DOMAIN], ["127.0.0.1"]):
+        console.print(f"made a self-signed certificate: {settings.certificate}")
+    settings.journal.mkdir(parents=True, exist_ok=True)
+    known = demo_accounts(settings.data)
+    await prepare_database(settings, console)
+    for address, password in demo_accounts(settings.data).items():
+        if address not in known:
+            console.print(f"account {address}  password {password}")
+    console.print("the stack is prepared")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a whole file or none: a server may be started at any time."""
+    draft = path.with_name(f".{path.name}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, READABLE)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
