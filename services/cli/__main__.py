@@ -27,6 +27,9 @@ selftest.register(app)
 doctor.register(app)
 
 
+_WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+
+
 def main() -> None:
     """Run a command and exit; a person's mistake is said on standard error, with exit status 2."""
     try:
@@ -35,7 +38,7 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
-    except (ConfigurationError, MailFailure, PermissionError, FileNotFoundError) as error:
+    except (ConfigurationError, MailFailure, *_WRONG_PATH) as error:
         print(f"packetboat: {error}", file=sys.stderr)
         sys.exit(2)
 
