@@ -10,9 +10,11 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+from shared import proxy
 from shared.errors import ConfigurationError
 
 BACKLOG = 1024  # connections that the kernel keeps for each listener until they are accepted
@@ -25,7 +27,35 @@ TLS_RECHECK = 1.0  # seconds between two looks at a certificate's files
 MAX_SNI_LABELS = 10  # labels of a client's server name that are tried against our domains
 IPV6_PREFIX = 64  # bits: what one IPv6 customer has is counted as one address
 
+PROXY_TIME = 5.0  # seconds that a proxy has to say whose connection it is
+MAX_OPENING = 1000  # connections of one listener that wait for that, or for the end of a handshake
+
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+
+@runtime_checkable
+class Proxied(Protocol):
+    """A protocol whose connections may come through a TCP proxy."""
+
+    def came_from(self, ip: str) -> None:
+        """Take the client's address, which isn't the transport's; called before `connection_made`."""
+
+
+class Networks:
+    """A set of IPv4 and IPv6 networks."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ipaddress.ip_network(network) for network in networks]
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def __contains__(self, ip: str) -> bool:
+        if not self._networks:
+            return False
+        address = ipaddress.ip_address(ip.partition("%")[0])
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return any((mapped or address) in network for network in self._networks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +85,7 @@ def parse_listen(addresses: Iterable[str], port: int) -> tuple[Endpoint, ...]:
 class Listener:
     """Bound sockets that give each connection to a protocol from the factory; every worker binds its own."""
 
-    def __init__(self, servers: Sequence[asyncio.Server | TlsAcceptor]) -> None:
+    def __init__(self, servers: Sequence[asyncio.Server | Acceptor]) -> None:
         self._servers = servers
 
     @classmethod
@@ -65,18 +95,24 @@ class Listener:
         factory: ProtocolFactory,
         *,
         tls: TlsContexts | None = None,
+        proxies: Networks | None = None,
+        report: Callable[[str], None] = lambda problem: None,
         backlog: int = BACKLOG,
     ) -> Listener:
-        """Bind with SO_REUSEPORT and accept; `tls` makes it implicit TLS. ConfigurationError if it can't."""
+        """Bind with SO_REUSEPORT and accept; `tls` makes it implicit TLS. ConfigurationError if it can't.
+
+        Connections from `proxies` begin with a PROXY header, or are closed and reported; `factory` then makes
+        protocols that are `Proxied`.
+        """
         loop = asyncio.get_running_loop()
-        servers: list[asyncio.Server | TlsAcceptor] = []
+        servers: list[asyncio.Server | Acceptor] = []
         try:
             for endpoint in endpoints:
                 bound = bind(endpoint)
-                if tls is None:
+                if tls is None and not proxies:
                     servers.append(await loop.create_server(factory, sock=bound, backlog=backlog))
                 else:
-                    servers.append(TlsAcceptor(bound, factory, tls, backlog))
+                    servers.append(Acceptor(bound, factory, tls, proxies or Networks(()), report, backlog))
         except BaseException:
             for server in servers:
                 server.close()
@@ -95,17 +131,28 @@ class Listener:
             server.close()
 
 
-class TlsAcceptor:
-    """Accepts with implicit TLS; the loop's own server would hold any number of handshakes that never end.
+class Acceptor:
+    """Accepts what begins with something else than the protocol: a PROXY header, implicit TLS, or both.
 
-    A protocol hears of a connection when its handshake is done, and counts it from then on.
+    The loop's own server would hold any number of handshakes that never end. A protocol hears of a connection
+    when its handshake is done, and counts it from then on.
     """
 
-    def __init__(self, bound: socket.socket, factory: ProtocolFactory, tls: TlsContexts, backlog: int) -> None:
+    def __init__(
+        self,
+        bound: socket.socket,
+        factory: ProtocolFactory,
+        tls: TlsContexts | None,
+        proxies: Networks,
+        report: Callable[[str], None],
+        backlog: int,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = bound
         self._factory = factory
         self._tls = tls
+        self._proxies = proxies
+        self._report = report
         self._handshakes = ConnectionGate(MAX_HANDSHAKES, MAX_HANDSHAKES_PER_IP)
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
@@ -137,23 +184,55 @@ class TlsAcceptor:
                 self._loop.remove_reader(self._socket)
                 self._retry = self._loop.call_later(ACCEPT_PAUSE, self._loop.add_reader, self._socket, self._accept)
                 return
-            if not self._handshakes.acquire(address[0]):
+            if len(self._tasks) >= MAX_OPENING:
                 connection.close()
                 continue
-            task = self._loop.create_task(self._shake_hands(connection, address[0]))
+            task = self._loop.create_task(self._open(connection, address[0]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _shake_hands(self, connection: socket.socket, ip: str) -> None:
+    async def _open(self, connection: socket.socket, ip: str) -> None:
         connection.setblocking(False)
         try:
-            await self._loop.connect_accepted_socket(
-                self._factory, connection, ssl=self._tls.server, ssl_handshake_timeout=HANDSHAKE_TIME
-            )
+            told = await self._ask_proxy(connection) if ip in self._proxies else ""
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(partial(self._protocol, told), connection)
+            else:
+                await self._shake_hands(connection, told, ip, self._tls)
         except OSError:  # not TLS, no version in common, too slow, gone: SSLError and TimeoutError are OSErrors
             connection.close()
+        except proxy.BadHeader as error:
+            connection.close()
+            self._report(f"the proxy {ip} sent no PROXY header: {error}")
+
+    async def _ask_proxy(self, connection: socket.socket) -> str:
+        """Return the client's address, "" if the proxy speaks for itself; BadHeader, OSError."""
+        header = proxy.Header()
+        async with asyncio.timeout(PROXY_TIME):
+            while header.peer is None:
+                octets = await self._loop.sock_recv(connection, header.wanted)
+                if not octets:
+                    raise ConnectionResetError("closed before the PROXY header's end")
+                header.feed(octets)
+        return header.peer.address
+
+    async def _shake_hands(self, connection: socket.socket, told: str, ip: str, tls: TlsContexts) -> None:
+        if not self._handshakes.acquire(told or ip):
+            connection.close()
+            return
+        try:
+            await self._loop.connect_accepted_socket(
+                partial(self._protocol, told), connection, ssl=tls.server, ssl_handshake_timeout=HANDSHAKE_TIME
+            )
         finally:
-            self._handshakes.release(ip)
+            self._handshakes.release(told or ip)
+
+    def _protocol(self, told: str) -> asyncio.BaseProtocol:
+        protocol = self._factory()
+        if told:
+            assert isinstance(protocol, Proxied)
+            protocol.came_from(told)
+        return protocol
 
 
 def bind(endpoint: Endpoint) -> socket.socket:

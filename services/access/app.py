@@ -27,9 +27,9 @@ from shared.mailbox.search import TextSearch
 from shared.mailbox.watch import Announcer, Watcher
 from shared.maillog import MailLog
 from shared.metrics import ACCESS_CONNECTIONS
-from shared.net import ConnectionGate, Listener, TlsContexts, parse_listen
+from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
 from shared.queue.connection import connect as connect_redis
-from shared.queue.delivery import Queue
+from shared.queue.delivery import Queue, new_consumer
 from shared.queue.notify import Publisher, Subscriber
 from shared.queue.throttle import LoginThrottle
 from shared.queue.upkeep import watch_epoch
@@ -69,7 +69,7 @@ class AccessWorker:
         self._announcer = Announcer(Publisher(self._redis))
         self._subscriber = Subscriber(self._redis)
         self._desk = self._make_desk(tls)
-        queue = Queue(self._redis, f"access-{self._index}-{os.getpid()}")
+        queue = Queue(self._redis, new_consumer("access"))
         for work in (
             self._announcer.run(),
             self._subscriber.run(),
@@ -135,11 +135,14 @@ class AccessWorker:
         )
 
     async def _listen(self) -> None:
+        proxies = Networks(self._settings.proxy_networks)
         for port, session, is_tls in DOORS:
             endpoints = parse_listen(self._settings.listen, port + self._settings.port_base)
             factory = partial(Connection, self._desk, session, is_tls)
             tls = self._desk.tls if is_tls else None
-            self._listeners.append(await Listener.open(endpoints, factory, tls=tls))
+            self._listeners.append(
+                await Listener.open(endpoints, factory, tls=tls, proxies=proxies, report=self._log.trouble)
+            )
 
     async def _sweep(self) -> None:
         """End sessions whose clients are silent, or don't read, for too long."""

@@ -87,12 +87,16 @@ class Connection(asyncio.Protocol):
         self.ip = ""
         self.deadline = 0.0
 
+    def came_from(self, ip: str) -> None:
+        """Take the client's address from a proxy."""
+        self.ip = ip
+
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=OUTPUT_HIGH, low=OUTPUT_LOW)
-        self.ip = peer_ip(transport)
+        self.ip = self.ip or peer_ip(transport)
         self._session = self._make_session(self._desk, self)
         self._counted = bool(self.ip) and self._desk.gate.acquire(self.ip)
         self._desk.connections.add(self)

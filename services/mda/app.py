@@ -21,7 +21,7 @@ from shared.mailbox.watch import Announcer
 from shared.maillog import MailLog
 from shared.message.envelope import Lane
 from shared.queue.connection import connect as connect_redis
-from shared.queue.delivery import Lease, Queue
+from shared.queue.delivery import Lease, Queue, new_consumer
 from shared.queue.notify import Publisher
 from shared.queue.outbox import Outbox
 from shared.queue.recovery import Sweep
@@ -55,7 +55,7 @@ class MdaWorker:
         self._database: Database = await connect_database(settings.sql)
         self._redis = connect_redis(settings.redis)
         lease_ms = int(settings.queue_lease * 1000)
-        self._queue = Queue(self._redis, f"mda-{self._index}-{os.getpid()}", lease_ms=lease_ms)
+        self._queue = Queue(self._redis, new_consumer("mda"), lease_ms=lease_ms)
         self._outbox = Outbox(self._queue)
         self._reader = Reader(settings.journal)
         self._writer = journal_writer(settings, f"mda-{self._index}", self._give_up, may_use_reserve=True)

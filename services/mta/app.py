@@ -14,7 +14,6 @@ from services.mta.client import Role
 from services.mta.connection import Connection
 from services.mta.desk import Desk
 from services.mta.login import Logins
-from services.mta.networks import Networks
 from services.mta.recipients import Recipients
 from services.mta.session import MailSession
 from services.mta.settings import MtaSettings
@@ -25,9 +24,9 @@ from shared.directory import Directory
 from shared.errors import MailFailure
 from shared.maillog import MailLog
 from shared.metrics import SMTP_CONNECTIONS
-from shared.net import ConnectionGate, Listener, TlsContexts, parse_listen
+from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
 from shared.queue.connection import connect as connect_redis
-from shared.queue.delivery import Queue
+from shared.queue.delivery import Queue, new_consumer
 from shared.queue.outbox import Outbox
 from shared.queue.throttle import LoginThrottle, Throttle
 from shared.queue.upkeep import watch_epoch
@@ -58,7 +57,7 @@ class MtaWorker:
         self._database: Database = await connect_database(settings.sql)
         self._directory = Directory(self._database)
         self._redis = connect_redis(settings.redis)
-        queue = Queue(self._redis, f"mta-{self._index}-{os.getpid()}")
+        queue = Queue(self._redis, new_consumer("mta"))
         self._outbox = Outbox(queue)
         self._journal = journal_writer(settings, f"mta-{self._index}", self._give_up)
         await self._journal.open()
@@ -119,11 +118,14 @@ class MtaWorker:
         )
 
     async def _listen(self) -> None:
+        proxies = Networks(self._settings.proxy_networks)
         for port, role, implicit_tls in DOORS:
             endpoints = parse_listen(self._settings.listen, port + self._settings.port_base)
             tls = self._desk.tls if implicit_tls else None
             factory = partial(MailSession, self._desk, role)
-            self._listeners.append(await Listener.open(endpoints, factory, tls=tls))
+            self._listeners.append(
+                await Listener.open(endpoints, factory, tls=tls, proxies=proxies, report=self._log.trouble)
+            )
 
     async def _end_sessions(self, patience: float) -> None:
         sessions = self._desk.sessions

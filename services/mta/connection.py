@@ -52,10 +52,14 @@ class Connection(SMTP):
         self._admitted = self._idle = self._working = self._leaving = self._ended = False
         self._heard = loop.time()
 
+    def came_from(self, ip: str) -> None:
+        """Take the client's address from a proxy."""
+        self._client.ip = ip
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the client, or refuse one who has too many connections, and begin."""
         stream = cast("asyncio.Transport", transport)  # uvloop's don't inherit from it
-        ip = peer_ip(stream)
+        ip = self._client.ip or peer_ip(stream)
         if not ip or not self._desk.gate.acquire(ip):
             REJECTED.labels(self._client.role.value, "421").inc()
             stream.write(replies.TOO_MANY_CONNECTIONS + b"\r\n")

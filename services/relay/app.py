@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import secrets
 import ssl
 from collections.abc import Coroutine
 from typing import Any
@@ -30,7 +29,7 @@ from shared.errors import TemporaryFailure
 from shared.journal.reader import Reader
 from shared.maillog import MailLog
 from shared.queue.connection import connect as connect_redis
-from shared.queue.delivery import Queue
+from shared.queue.delivery import Queue, new_consumer
 from shared.queue.outbox import Outbox
 from shared.queue.recovery import Sweep
 from shared.queue.sites import SiteLease, Sites
@@ -66,8 +65,7 @@ class RelayWorker:
         redis = connect_redis(settings.redis)
         self._database = await connect_database(settings.sql)
         lease_ms = int(settings.queue_lease * 1000)
-        consumer = f"relay-{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._queue = Queue(redis, consumer, lease_ms=lease_ms)
+        self._queue = Queue(redis, new_consumer("relay"), lease_ms=lease_ms)
         self._writer = journal_writer(
             settings, f"relay-{self._index}-{os.getpid()}", self._poisoned, may_use_reserve=True
         )

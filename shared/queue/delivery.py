@@ -6,6 +6,7 @@ to do, until the sweep (recovery.py) has filled the streams from the journal and
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,11 @@ class Place(StrEnum):
     LEASED = "leased"
     DELAYED = "delayed"
     SITES = "sites"
+
+
+def new_consumer(service: str) -> str:
+    """Return a consumer's name that no other process has: in containers process ids repeat."""
+    return f"{service}-{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class Queue:

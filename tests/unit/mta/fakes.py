@@ -12,7 +12,6 @@ from services.mta.client import Role
 from services.mta.desk import Desk
 from services.mta.limits import Limits
 from services.mta.login import Logins
-from services.mta.networks import Networks
 from services.mta.recipients import Recipients
 from services.mta.session import MailSession
 from shared.address import Address
@@ -22,7 +21,7 @@ from shared.journal.record import LargeFile
 from shared.journal.reference import Reference
 from shared.maillog import MailLog
 from shared.message.envelope import Envelope
-from shared.net import ConnectionGate
+from shared.net import ConnectionGate, Networks
 from shared.queue.delivery import Item
 from shared.queue.throttle import Verdict as Count
 

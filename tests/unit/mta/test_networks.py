@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.mta import replies
-from services.mta.networks import Networks
 from shared.errors import PermanentFailure
+from shared.net import Networks
 
 
 @pytest.mark.parametrize(
