@@ -182,7 +182,9 @@ def body_text(view: View, limit: int) -> list[str]:
 def readable_text(data: Octets, part: Part, limit: int) -> str:
     """A text part for people."""
     text = leaf_text(data, part, limit)
-    return unescape(_MARKUP.sub(" ", text)) if part.media.subtype in (b"html", b"xhtml") else text
+    if part.media.subtype not in (b"html", b"xhtml"):
+        return text
+    return " ".join(unescape(_MARKUP.sub(" ", text)).split())
 
 
 def _is_of_type(part: Part, wanted: str) -> bool:

@@ -29,7 +29,8 @@ class TraceEvent:
     script: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.script}:{self.line}" if self.script else f"{self.line}"
+        line = f"{self.line}:" if self.line else ""
+        where = f"{self.script}:{line}" if self.script and line else line
         outcome = "" if self.outcome is None else f" -> {'true' if self.outcome else 'false'}"
         why = f"  ({self.why})" if self.why else ""
-        return f"{where:>4}: {'  ' * self.depth}{self.text}{outcome}{why}"
+        return f"{where:>5} {'  ' * self.depth}{self.text}{outcome}{why}"
