@@ -51,11 +51,9 @@ async def _init(settings: CommonSettings) -> None:
     if ensure_certificate(settings.certificate, settings.key, [settings.name, "localhost", DEMO_DOMAIN], ["127.0.0.1"]):
         console.print(f"made a self-signed certificate: {settings.certificate}")
     settings.journal.mkdir(parents=True, exist_ok=True)
-    known = demo_accounts(settings.data)
     await prepare_database(settings, console)
     for address, password in demo_accounts(settings.data).items():
-        if address not in known:
-            console.print(f"account {address}  password {password}")
+        console.print(f"account {address}  password {password}")
     console.print("the stack is prepared")
 
 
