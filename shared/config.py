@@ -132,6 +132,11 @@ class CommonSettings(BaseSettings):
         return self
 
     @property
+    def loopback(self) -> list[str]:
+        """The addresses of `listen` that only this machine can reach, or 127.0.0.1."""
+        return [address for address in self.listen if ipaddress.ip_address(address).is_loopback] or ["127.0.0.1"]
+
+    @property
     def open_age(self) -> float:
         """Seconds without a write after which a segment's writer seems dead: it would have sealed it."""
         return 1.5 * self.journal_segment_age

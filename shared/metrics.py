@@ -50,3 +50,30 @@ COMMAND_SECONDS = Histogram(
     ["command"],
     buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10),
 )
+
+# admin: what is measured once for the whole stack
+QUEUE_DEPTH = Gauge(
+    "packetboat_queue_depth",
+    "Entries (queued, leased) and recipients (waiting, held) by lane",
+    ["lane", "state"],
+    multiprocess_mode="mostrecent",
+)
+QUEUE_OLDEST = Gauge(
+    "packetboat_queue_oldest_seconds", "Age of the oldest in a lane", ["lane"], multiprocess_mode="mostrecent"
+)
+WORKERS = Gauge("packetboat_workers", "Processes that read a lane's queue", ["lane"], multiprocess_mode="mostrecent")
+VOLUME_FREE = Gauge("packetboat_volume_free_bytes", "Free space on the volume", multiprocess_mode="mostrecent")
+VOLUME_RESERVE = Gauge(
+    "packetboat_volume_reserve_bytes", "Free space below which new mail gets 452", multiprocess_mode="mostrecent"
+)
+CERTIFICATE_EXPIRES = Gauge(
+    "packetboat_certificate_expires_timestamp_seconds",
+    "When the certificate ends, Unix time",
+    multiprocess_mode="mostrecent",
+)
+API_REQUESTS = Counter("packetboat_admin_requests_total", "Requests of the API", ["method", "status"])
+
+# relay: attempts by site; sites beyond the first few hundred are "other"
+RELAY_ATTEMPTS = Counter(
+    "packetboat_relay_attempts_total", "Recipients tried, by site and outcome", ["site", "outcome"]
+)

@@ -1,4 +1,4 @@
-"""`packetboat mta|relay|mda|access`: one service, as a container runs it."""
+"""`packetboat mta|relay|mda|access|admin`: one service, as a container runs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from services.cli.context import DEFAULT_DATA, DataOption
 
-SERVICES = ("mta", "relay", "mda", "access")
+SERVICES = ("mta", "relay", "mda", "access", "admin")
 
 
 def register(app: typer.Typer) -> None:

@@ -31,8 +31,9 @@ DEMO_FILE = "demo-accounts.txt"
 STANDARD_PORTS = {  # service → listener → port
     "mta": {"SMTP (MX)": 25, "submission (STARTTLS)": 587, "submission (TLS)": 465},
     "access": {"IMAP (STARTTLS)": 143, "IMAP (TLS)": 993, "POP3 (STARTTLS)": 110, "POP3 (TLS)": 995},
+    "admin": {"API (/openapi.json)": 8080},
 }
-HEALTH_PORTS = {"mta": 8081, "relay": 8082, "mda": 8083, "access": 8084}
+HEALTH_PORTS = {"mta": 8081, "relay": 8082, "mda": 8083, "access": 8084, "admin": 8085}
 
 sql = load("directory")
 
@@ -55,7 +56,7 @@ def up(
         bool, typer.Option("--allow-plaintext-auth", help="Passwords without TLS, on loopback only (for tools).")
     ] = False,
 ) -> None:
-    """Start mta, relay, mda and access with an embedded Valkey and SQLite; Ctrl-C drains and stops."""
+    """Start mta, relay, mda, access and admin with an embedded Valkey and SQLite; Ctrl-C drains and stops."""
     environment = {
         "PACKETBOAT_DATA": str(data.absolute()),
         "PACKETBOAT_PORT_BASE": str(port_base),
@@ -149,7 +150,8 @@ def _print_table(console: Console, settings: CommonSettings, services: list[str]
     table.add_column("listens on")
     for service in services:
         for listener, port in STANDARD_PORTS.get(service, {}).items():
-            where = "  ".join(_place(address, port + settings.port_base) for address in settings.listen)
+            addresses = settings.loopback if service == "admin" else settings.listen
+            where = "  ".join(_place(address, port + settings.port_base) for address in addresses)
             table.add_row(f"{service}: {listener}", where)
     console.print(table)
     for address, password in demo_accounts(settings.data).items():

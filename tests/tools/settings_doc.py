@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 from shared.config import CommonSettings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
-SERVICES = ("mta", "relay", "mda", "access")
+SERVICES = ("mta", "relay", "mda", "access", "admin")
 HEAD = """# Configuration
 
 Written by `python -m tests.tools.settings_doc` from the settings themselves; a test fails where they differ.

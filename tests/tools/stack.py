@@ -30,7 +30,7 @@ STANDARD_PORTS = {
 }  # fmt: skip
 # Below the kernel's ephemeral range (32768 on), so that no outgoing connection takes one meanwhile.
 PORT_BASES = range(11_000, 24_000, 10)
-HEALTH_PORTS = range(8081, 8085)
+HEALTH_PORTS = range(8080, 8086)  # and the API
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 POLL_SECONDS = 0.05

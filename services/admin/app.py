@@ -1,0 +1,172 @@
+"""One worker process of the API: its collaborators, the HTTP server, health and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import uvicorn
+
+from services.admin.api import make_api
+from services.admin.gauges import keep_measuring
+from services.admin.settings import AdminSettings
+from shared.db import Database
+from shared.db import connect as connect_database
+from shared.directory import Directory
+from shared.dns import Resolver
+from shared.errors import MailFailure, TemporaryFailure
+from shared.journal.limits import Limits as JournalLimits
+from shared.journal.reader import Reader
+from shared.journal.writer import Writer
+from shared.maillog import MailLog
+from shared.net import TlsContexts, bind, parse_listen
+from shared.operations.bounce import Bounces
+from shared.operations.operator import Office
+from shared.operations.queue import Yard
+from shared.operations.waiting import RedisFresh
+from shared.queue.connection import connect as connect_redis
+from shared.queue.delivery import Queue, new_consumer
+from shared.queue.outbox import Outbox
+from shared.queue.sites import Sites
+from shared.queue.upkeep import watch_epoch
+
+IDLE = 30  # seconds that a connection may be silent between two requests
+CONNECTIONS = 200  # at once; beyond them 503
+FINISHING_SHARE = 0.6  # of the grace period, for requests under way
+PUSHING_SHARE = 0.2
+STARTING = 10.0  # seconds until the listener must be there
+
+
+class AdminWorker:
+    """Serves the API; `end_process` is what a failed journal calls (its errors must not be retried)."""
+
+    def __init__(self, settings: AdminSettings, index: int, *, end_process: Callable[[int], object] = os._exit) -> None:
+        self._settings = settings
+        self._index = index
+        self._end_process = end_process
+        self._log = MailLog("admin")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    async def start(self) -> None:
+        """Open the journal, connect, listen."""
+        settings = self._settings
+        tls = self._tls() if settings.admin_tls else None
+        self._database: Database = await connect_database(settings.sql)
+        self._redis = connect_redis(settings.redis)
+        self._queue = Queue(self._redis, new_consumer("admin"))
+        self._outbox = Outbox(self._queue)
+        self._journal = self._writer()
+        await self._journal.open()
+        self._reader = Reader(settings.journal)
+        self._directory = Directory(self._database)
+        self._run(self._outbox.run())
+        self._run(watch_epoch(self._queue, self._journal.epoch_changed))
+        self._run(keep_measuring(self._database, self._queue, settings, settings.admin_metrics_interval))
+        await self._serve(tls)
+
+    async def problems(self) -> list[str]:
+        """Say why operators can't be served; Redis is no reason, what needs it says so."""
+        if self._journal.is_poisoned:
+            return ["the journal failed"]
+        try:
+            await self._directory.is_local_domain("probe.invalid")
+        except MailFailure as failure:
+            return [failure.text]
+        return [] if self._server.started else ["not listening"]
+
+    async def drain(self) -> None:
+        """Accept no more, let requests under way end, seal the segment, disconnect."""
+        grace = self._settings.grace_period
+        self._draining = True
+        self._server.should_exit = True
+        await asyncio.wait([self._serving], timeout=grace * FINISHING_SHARE)
+        with contextlib.suppress(TemporaryFailure):  # what isn't sealed now is sealed by the sweep
+            await self._journal.close()
+        await self._outbox.drain(grace * PUSHING_SHARE)
+        for task in (self._serving, *self._tasks):
+            task.cancel()
+        await asyncio.gather(self._serving, *self._tasks, return_exceptions=True)
+        self._reader.close()
+        await self._redis.aclose()
+        await self._database.close()
+
+    @property
+    def office(self) -> Office:
+        """What operations are done with."""
+        yard = Yard(self._database, self._settings.journal, self._reader, self._queue)
+        return Office(
+            yard=yard,
+            fresh=RedisFresh(self._database, self._redis, self._reader),
+            hostname=self._settings.name,
+            resolver=lambda: Resolver(self._settings.resolver),
+            sites=Sites(self._redis, lambda _site: 1),
+            bounces=self._bounces,
+        )
+
+    def _bounces(self) -> Bounces:
+        local = self._directory.is_local_domain
+        return Bounces(self._journal, self._reader, self._settings.name, local, self._outbox.put)
+
+    async def _serve(self, tls: TlsContexts | None) -> None:
+        settings = self._settings
+        config = uvicorn.Config(
+            make_api(self.office, max_body=settings.admin_request_bytes),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=IDLE,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=int(settings.grace_period * FINISHING_SHARE) or 1,
+        )
+        if tls is not None:
+            context = tls.server
+            config.ssl_context_factory = lambda _config, _default: context
+        self._server = _Server(config)
+        sockets = [bind(endpoint) for endpoint in parse_listen(settings.addresses, settings.port)]
+        self._serving = asyncio.create_task(self._server.serve(sockets=sockets))
+        self._serving.add_done_callback(self._check_task)
+        async with asyncio.timeout(STARTING):
+            while not self._server.started and not self._serving.done():
+                await asyncio.sleep(0.01)
+
+    def _tls(self) -> TlsContexts:
+        settings = self._settings
+        sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
+        return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
+
+    def _writer(self) -> Writer:
+        settings = self._settings
+        limits = JournalLimits(
+            segment_size=settings.journal_segment_bytes,
+            segment_age=settings.journal_segment_age,
+            reserve=settings.reserve_bytes,
+        )
+        name = f"admin-{self._index}"
+        return Writer(settings.journal, name, limits=limits, may_use_reserve=True, on_poison=self._give_up)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._check_task)
+        self._tasks.append(task)
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and not self._draining:
+            self._give_up(task.exception() or RuntimeError("a task that never ends has ended"))
+
+    def _give_up(self, error: BaseException) -> None:
+        self._log.trouble("giving up", error=repr(error))
+        self._end_process(1)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to shared.process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
