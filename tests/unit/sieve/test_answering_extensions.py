@@ -93,7 +93,8 @@ def test_fcc() -> None:
     answer = vacation('vacation :fcc "Sent" :create "x";')
     assert answer is not None
     assert answer.fcc == Fcc("Sent", create=True)
-    script = 'require ["vacation", "fcc", "imap4flags", "special-use"]; vacation :flags "\\\\Seen" :specialuse "\\\\Sent" :fcc "S" "x";'
+    script = 'require ["vacation", "fcc", "imap4flags", "special-use"];'
+    script += 'vacation :flags "\\\\Seen" :specialuse "\\\\Sent" :fcc "S" "x";'
     found = next(action for action in result(script).actions if isinstance(action, Vacation))
     assert found.fcc == Fcc("S", flags=("\\Seen",), special_use="\\Sent")
 
@@ -121,7 +122,7 @@ def test_notify() -> None:
     notify :importance "1" :message "news" :from "Me <me@b.example>" :options ["x=y"] :fcc "Sent"
         "mailto:${to}?subject=hi%20there";
     """
-    notice, keep = result(script).actions
+    notice, _ = result(script).actions
     assert isinstance(notice, Notify)
     assert notice.mailto == Mailto(("a@b.example",), subject="hi there")
     assert (notice.importance, notice.message, notice.from_) == (1, "news", "Me <me@b.example>")
@@ -160,7 +161,8 @@ def test_encodeurl() -> None:
 
 
 def test_mailto_uris() -> None:
-    uri = "mailto:a@b.example,c%2Bd@e.example?to=f@g.example&cc=h@i.example&Subject=x%0D%0ABcc:%20y&X-Foo=bar&from=z@z.example"
+    uri = "mailto:a@b.example,c%2Bd@e.example?to=f@g.example&cc=h@i.example"
+    uri += "&Subject=x%0D%0ABcc:%20y&X-Foo=bar&from=z@z.example"
     found = parse_mailto(uri)
     assert found.to == ("a@b.example", "c+d@e.example", "f@g.example")
     assert found.cc == ("h@i.example",)
@@ -180,7 +182,7 @@ def test_duplicates() -> None:
         return len(asked) > 1
 
     script = 'require "duplicate"; if duplicate :seconds 60 { discard; }'
-    track, keep = result(script, seen=seen).actions
+    track, _ = result(script, seen=seen).actions
     assert track == TrackDuplicate(asked[0], 60)
     assert actions(script, seen=seen) == ["discard"]
     assert asked[0] == asked[1]

@@ -70,7 +70,10 @@ vacation "x";
             ':contains can\'t be used with the comparator i;ascii-numeric',
         ),
         ('if header :value "gt" "a" "1" { }', 'the tag ":value" of "header" needs require "relational"'),
-        ('require "relational"; if header :value "xx" "a" "1" { }', '"xx" is no relation: gt, ge, lt, le, eq and ne are'),
+        (
+            'require "relational"; if header :value "xx" "a" "1" { }',
+            '"xx" is no relation: gt, ge, lt, le, eq and ne are',
+        ),
         ('if address "subject" "x" { }', 'the field "subject" holds no addresses'),
         ('require "envelope"; if envelope "body" "x" { }', 'unknown envelope part "body"'),
         (
@@ -80,7 +83,10 @@ vacation "x";
         ('require "fileinto"; fileinto "";', "a mailbox's name can't be empty"),
         ('require "fileinto"; fileinto "a\nb";', "a mailbox's name can't have control characters"),
         ('require "regex"; if header :regex "a" "(" { }', "bad regular expression: missing ): ("),
-        ('require "regex"; if header :regex "a" "(a)\\\\1" { }', "bad regular expression: invalid escape sequence: \\1"),
+        (
+            'require "regex"; if header :regex "a" "(a)\\\\1" { }',
+            "bad regular expression: invalid escape sequence: \\1",
+        ),
         ('require "index"; if header :last "a" "b" { }', '":last" needs ":index"'),
         ('require "variables"; set "1a" "x";', '"1a" is not a name for a variable'),
         ('require "variables"; set "a.b" "x";', 'there is no namespace "a" for variables'),
@@ -90,7 +96,10 @@ vacation "x";
         ('require "date"; if currentdate :zone "CET" "year" "1" { }', '"CET" is no time zone such as "+0100"'),
         ('require "enotify"; notify "xmpp:a@b";', '"xmpp:a@b" is not a mailto: URI, and no other method is there'),
         ('require "vacation"; vacation :days 1 :from "x" "y";', '"x" is not a mail address'),
-        ('require "vacation"; vacation :seconds 1 "y";', 'the tag ":seconds" of "vacation" needs require "vacation-seconds"'),
+        (
+            'require "vacation"; vacation :seconds 1 "y";',
+            'the tag ":seconds" of "vacation" needs require "vacation-seconds"',
+        ),
         ('require "foreverypart"; break;', '"break" is for "foreverypart" only'),
         (
             'require "foreverypart"; foreverypart { break :name "x"; }',
@@ -107,7 +116,10 @@ vacation "x";
             'require "redirect-deliverby"; redirect :bytrace "a@b.example";',
             '":bytrace" needs ":bytimerelative" or ":bytimeabsolute"',
         ),
-        ('require ["fileinto","special-use"]; fileinto :specialuse "Junk" "x";', '"Junk" is no special use such as "\\Junk"'),
+        (
+            'require ["fileinto","special-use"]; fileinto :specialuse "Junk" "x";',
+            '"Junk" is no special use such as "\\Junk"',
+        ),
         (
             'require ["vacation","imap4flags"]; vacation :flags "x" "y";',
             '":flags" needs ":fcc"',

@@ -219,7 +219,7 @@ def test_an_error_undoes_every_edit() -> None:
     (keep,) = found.actions
     assert isinstance(keep, Keep) and keep.implicit and keep.message.render() == MESSAGE
     assert found.error is not None
-    assert str(found.error) == "line 1, column 91: no"
+    assert str(found.error) == "line 1, column 79: no"
 
 
 @pytest.mark.parametrize(
