@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from services.cli import accounts, doctor, init, queue, selftest, services, trace, up
+from services.cli import accounts, doctor, init, queue, selftest, services, sieve, trace, up
 from shared.errors import ConfigurationError, MailFailure
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ queue.register(app)
 trace.register(app)
 selftest.register(app)
 doctor.register(app)
+sieve.register(app)
 
 
 _WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)

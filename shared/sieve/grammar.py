@@ -19,11 +19,13 @@ command: IDENTIFIER arguments (";" | block)
 block: "{" command* "}"
 arguments: argument* (test | test_list)?
 argument: string_list | string | NUMBER | TAG
-string_list: "[" string ("," string)* "]"
+string_list: "[" string ("," string)* LIST_END
 string: QUOTED | TEXT
 test: IDENTIFIER arguments
-test_list: "(" test ("," test)* ")"
+test_list: "(" test ("," test)* TESTS_END
 
+LIST_END: "]"
+TESTS_END: ")"
 IDENTIFIER: /[A-Za-z_][A-Za-z0-9_]*/
 TAG: /:[A-Za-z_][A-Za-z0-9_]*/
 NUMBER: /[0-9]+[KMGkmg]?(?![A-Za-z0-9_])/
@@ -46,9 +48,9 @@ _NAMES = {
     "LBRACE": '"{"',
     "RBRACE": '"}"',
     "LPAR": '"("',
-    "RPAR": '")"',
+    "TESTS_END": '")"',
     "LSQB": '"["',
-    "RSQB": '"]"',
+    "LIST_END": '"]"',
     "IDENTIFIER": "a name",
     "TAG": "a tag",
     "NUMBER": "a number",
@@ -114,9 +116,10 @@ class _Builder(Transformer[Token, Any]):
         token = children[0]
         return _Positioned(String(_string_value(token), token.line or 1, token.column or 1), token.end_pos or 0)
 
-    def string_list(self, children: list[_Positioned]) -> _Positioned:
+    def string_list(self, children: list[Any]) -> _Positioned:
+        end: Token = children.pop()
         items = tuple(child.value for child in children)
-        return _Positioned(Strings(items, items[0].line, items[0].column, True), children[-1].end)
+        return _Positioned(Strings(items, items[0].line, items[0].column, True), end.end_pos or 0)
 
     def argument(self, children: list[Any]) -> _Positioned:
         child = children[0]
@@ -130,19 +133,20 @@ class _Builder(Transformer[Token, Any]):
             return _Positioned(TagName(child[1:].lower(), line, column), end)
         return _Positioned(Number(_number_value(child), line, column), end)
 
-    def test_list(self, children: list[Test]) -> list[Test]:
-        return children
+    def test_list(self, children: list[Any]) -> _Positioned:
+        end: Token = children.pop()
+        return _Positioned(tuple(children), end.end_pos or 0)
 
     def arguments(self, children: list[Any]) -> _Arguments:
         tests: tuple[Test, ...] = ()
         listed, end = False, 0
-        if children and isinstance(children[-1], (Test, list)):
-            last = children.pop()
-            listed = isinstance(last, list)
-            tests = tuple(last) if listed else (last,)
-            end = tests[-1].end + listed
-        elif children:
-            end = children[-1].end
+        if children:
+            last = children[-1]
+            end = last.end
+            listed = isinstance(last, _Positioned) and isinstance(last.value, tuple)
+            if listed or isinstance(last, Test):
+                tests = last.value if listed else (last,)
+                children.pop()
         depth = max((test.depth for test in tests), default=0)
         return _Arguments(tuple(child.value for child in children), tests, listed, end, depth)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.sieve.actions import (
     Discard,
@@ -16,6 +16,7 @@ from shared.sieve.actions import (
     TrackDuplicate,
     Vacation,
 )
+from shared.sieve.describe import describe, name_of
 from shared.sieve.errors import RunError
 from shared.sieve.limits import MAX_SHOWN_VALUE, MAX_SHOWN_VALUES
 from shared.sieve.message import View
@@ -126,6 +127,12 @@ class Run:
         if self.matched_characters < 0:
             raise RunError(f"more than {self.limits.matched_characters} characters were matched with patterns")
 
+    def count_step(self) -> None:
+        """Count a step of a loop."""
+        self.steps -= 1
+        if self.steps < 0:
+            raise self.out_of_steps()
+
     def out_of_steps(self) -> RunError:
         """The error of a run that takes too long."""
         return RunError(f"more than {self.limits.steps} commands and tests were executed")
@@ -230,42 +237,7 @@ class Run:
     def _conflict(self, others: tuple[type, ...], action: Action) -> None:
         for earlier in self.actions:
             if isinstance(earlier, others):
-                raise RunError(f"{_verb(action)} can't be done together with {_verb(earlier)}")
-
-
-def describe(action: Action) -> str:
-    """An action in a few words, for people."""
-    match action:
-        case Keep(flags=flags, implicit=implicit):
-            return ("implicit keep" if implicit else "keep") + _with_flags(flags)
-        case FileInto():
-            options = [word for word, on in (("copy", action.copy), ("create", action.create)) if on]
-            if action.special_use:
-                options.append(f"special use {action.special_use}")
-            if action.mailbox_id:
-                options.append(f"mailbox id {action.mailbox_id}")
-            more = f" ({', '.join(options)})" if options else ""
-            return f'file into "{action.mailbox}"{more}{_with_flags(action.flags)}'
-        case Redirect(address=address, copy=copy):
-            return f"redirect to <{address}>" + (" (copy)" if copy else "")
-        case Reject(reason=reason) | EReject(reason=reason):
-            return f"{_verb(action)}: {reason[:MAX_SHOWN_VALUE]!r}"
-        case Vacation(sender=sender, subject=subject):
-            return f"vacation: answer <{sender}> with {subject!r}, at most once in {action.seconds} s"
-        case Notify(method=method):
-            return f"notify {method}"
-        case TrackDuplicate(seconds=seconds):
-            return f"remember this message for {seconds} s to find duplicates"
-        case _:
-            return _verb(action)
-
-
-def _with_flags(flags: tuple[str, ...] | None) -> str:
-    return "" if flags is None else f" with flags {' '.join(flags) or '(none)'}"
-
-
-def _verb(action: Any) -> str:
-    return type(action).__name__.lower()
+                raise RunError(f"{name_of(action)} can't be done together with {name_of(earlier)}")
 
 
 def _place(action: Keep | FileInto) -> tuple[str, str, str]:

@@ -31,6 +31,7 @@ def _foreverypart(call: Call, compiler: Compiler) -> Operation:
     def foreverypart(run: Run) -> None:
         depth = run.depth
         for part in _parts(run):
+            run.count_step()
             run.loop.append(part)
             run.depth = depth + 1
             media = f"{part.media.type.decode('latin_1')}/{part.media.subtype.decode('latin_1')}"

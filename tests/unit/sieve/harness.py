@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.sieve import Context, Envelope, Message, Result, compile_script, run
-from shared.sieve.run import describe
+from shared.sieve.describe import describe
 
 NOW = datetime(2026, 11, 23, 14, 30, 5, tzinfo=UTC)
 MESSAGE = b"""From: "Coyote, Wile" <coyote@desert.example.org>
