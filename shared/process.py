@@ -168,12 +168,12 @@ class _Parent:
             self._status = 1
 
     async def _wait(self) -> None:
-        """Return when a worker has died or one is due to start."""
+        """Return when a worker has died, one is due to start, or none is left to wait for."""
         while True:
             await asyncio.sleep(0.05)
             died = self._reap()
             due = not self._stopping and any(at <= time.monotonic() for at in self._due.values())
-            if died or due:
+            if died or due or (self._stopping and not self._children):
                 return
 
     def _reap(self) -> bool:
