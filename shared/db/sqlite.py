@@ -1,7 +1,8 @@
 """SQLite: one writing thread per process, group commit of transactions, readers beside it.
 
 Transactions that wait together are committed together: each runs in its own savepoint of one
-BEGIN IMMEDIATE, so one fsync serves them all and a failing one takes no other with it.
+BEGIN IMMEDIATE, so one fsync serves them all and a failing one takes no other with it. Processes
+take turns (shared.db.turn), and what is asked for while another one writes joins the next group.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from shared.db.database import Conflict, DatabaseUnavailable, Rows, Work
 from shared.db.migrations import migrations
 from shared.db.statement import Engine, Statement
+from shared.db.turn import Turn
 from shared.errors import ConfigurationError
 
 P = ParamSpec("P")
@@ -97,6 +99,7 @@ class _Writer:
 
     def __init__(self, path: Path) -> None:
         self._connection = _open(path, readonly=False)
+        self._turn = Turn(path)
         self._durable = True
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sql-write", daemon=True)
@@ -112,34 +115,41 @@ class _Writer:
         self._jobs.put(None)
         self._thread.join()
         self._connection.close()
+        self._turn.close()
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        closing = False
+        while not closing and (job := self._jobs.get()) is not None:
             group = [job]
-            closing = False
-            while len(group) < GROUP_LIMIT and not self._jobs.empty():
-                following = self._jobs.get()
-                if following is None:
-                    closing = True
-                    break
-                group.append(following)
-            self._commit_group(group)
-            if closing:
-                return
+            try:
+                with self._turn:
+                    closing = self._gather(group)
+                    self._commit(group)
+            except BaseException as error:  # noqa: BLE001 - every waiter must learn of it
+                failure = _translate(error)
+                for job in group:
+                    job.error = job.error or failure
+            _resolve(group)
 
-    def _commit_group(self, group: list[_Job]) -> None:
+    def _gather(self, group: list[_Job]) -> bool:
+        """Add the jobs that wait; return whether the writer is to close after them."""
+        while len(group) < GROUP_LIMIT and not self._jobs.empty():
+            following = self._jobs.get()
+            if following is None:
+                return True
+            group.append(following)
+        return False
+
+    def _commit(self, group: list[_Job]) -> None:
         try:
             self._set_durable(any(job.durable for job in group))
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 self._run_job(job, alone=len(group) == 1)
             self._connection.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - every waiter must learn of it
+        except BaseException:
             self._rollback()
-            failure = _translate(error)
-            for job in group:
-                job.error = job.error or failure
-        _resolve(group)
+            raise
 
     def _run_job(self, job: _Job, *, alone: bool) -> None:
         if not alone:
@@ -236,7 +246,7 @@ def _execute(connection: sqlite3.Connection, statement: Statement) -> Rows:
 
 
 def _translate(error: BaseException) -> BaseException:
-    if isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, sqlite3.OperationalError | OSError):
         return DatabaseUnavailable(f"SQLite: {error}")
     if isinstance(error, sqlite3.IntegrityError):
         return Conflict(str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,33 @@ NAMED = Query(
 OTHERS = Query("others", "SELECT name FROM domain WHERE name NOT IN (:names...) ORDER BY name")
 COUNT = Query("count", "SELECT count(*) AS n FROM domain")
 RENAME = Query("rename", "UPDATE domain SET name = :new WHERE name = :old RETURNING name")
+
+_WRITE_MANY = """
+import asyncio, sys
+from shared.db import Query, connect
+
+INSERT = Query("insert", "INSERT INTO domain (name, created_at) VALUES (:name, 1)")
+
+def insert(name):
+    yield INSERT(name=name)
+
+async def main(url, who):
+    database = await connect(url)
+    for group in range(10):
+        await asyncio.gather(*(database.write(insert, f"{who}-{group}-{n}.test") for n in range(5)))
+    await database.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+_HOLD_TURN = """
+import sys, time
+from pathlib import Path
+from shared.db.turn import Turn
+
+with Turn(Path(sys.argv[1])):
+    print("mine", flush=True)
+    time.sleep(60)
+"""
 
 
 def _insert(*names: str) -> Work[set[str]]:
@@ -128,3 +156,29 @@ async def test_two_processes_connections_share_a_file(tmp_path: Path) -> None:
     assert await second.read(_count) == await first.read(_count) == 100
     await first.close()
     await second.close()
+
+
+async def test_processes_take_turns_and_none_loses_a_write(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    database = await connect(url, migrate=True)
+    program = [sys.executable, "-c", _WRITE_MANY, url]
+    writers = [await asyncio.create_subprocess_exec(*program, str(number)) for number in range(3)]
+    assert [await writer.wait() for writer in writers] == [0, 0, 0]
+    assert await database.read(_count) == 3 * 50
+    await database.close()
+
+
+async def test_a_writer_that_was_killed_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    database = await connect(f"sqlite:///{path}", migrate=True)
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _HOLD_TURN, str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert holder.stdout is not None and await holder.stdout.readline() == b"mine\n"
+    waiting = [asyncio.create_task(database.write(_insert, f"{n}.test")) for n in range(5)]
+    done, _ = await asyncio.wait(waiting, timeout=0.1)
+    assert not done
+    holder.kill()
+    await holder.wait()
+    assert await asyncio.gather(*waiting) == [{f"{n}.test"} for n in range(5)]
+    await database.close()
