@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: up test test-faults lint fuzz bench lock clean
+.PHONY: up test test-containers test-containers-long test-faults lint fuzz bench lock clean
 
 up: $(VENV)/.installed
 	@$(BIN)/packetboat up $(ARGS)
@@ -14,6 +14,13 @@ test: $(VENV)/.installed-dev
 
 test-faults: $(VENV)/.installed-dev
 	@PACKETBOAT_LONG=1 $(BIN)/pytest -m fault tests/faults $(ARGS)
+
+# Builds the images and tests them on an engine: tests/containers/engine.sh makes one (Debian 12, root).
+test-containers: $(VENV)/.installed-dev
+	@$(BIN)/pytest -s -m container tests/containers $(ARGS)
+
+test-containers-long: $(VENV)/.installed-dev
+	@PACKETBOAT_LONG=1 $(BIN)/pytest -s -m container tests/containers $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
