@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from services.cli import accounts, doctor, init, queue, selftest, services, sieve, trace, up
+from services.cli import accounts, doctor, init, queue, selftest, services, sieve, tokens, trace, up
 from shared.errors import ConfigurationError, MailFailure
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ services.register(app)
 accounts.register(app)
 queue.register(app)
 trace.register(app)
+tokens.register(app)
 selftest.register(app)
 doctor.register(app)
 sieve.register(app)

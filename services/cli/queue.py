@@ -1,271 +1,269 @@
-"""`packetboat queue …`: what waits, why, and what to do about it; on a running or a stopped stack."""
+"""`packetboat queue …`: what waits, why, and what to do about it; on a running or a stopped stack, or with --url."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import datetime
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
-from redis.exceptions import RedisError
 
-from services.cli.context import DEFAULT_DATA, DataOption, database_of, settings_for
+from services.cli import top
+from services.cli.context import DEFAULT_DATA, DataOption
+from services.cli.operator import UrlOption, everything, perform
 from services.cli.table import print_table
-from shared.db import Database, Rows, Work, load
-from shared.errors import ConfigurationError, TemporaryFailure
-from shared.ids import is_id
-from shared.journal.reader import Reader
-from shared.journal.reference import Reference
-from shared.message.envelope import Envelope, Lane
-from shared.queue.connection import connect
-from shared.queue.delivery import Item, Queue
-from shared.queue.outstanding import Outstanding, outstanding
-
-MAX_HEADER_SHOWN = 16 * 1024  # octets of a message's header that `show` prints
+from shared.errors import ConfigurationError
+from shared.operations.queue import Selection, entry_id
+from shared.operations.trace import line_of
+from shared.operations.waiting import Wanted
 
 queue_app = typer.Typer(help="Mail that is not finished yet.", no_args_is_help=True)
-sql = load("queue")
+
+Entries = Annotated[list[str] | None, typer.Argument(help="Entry ids, or `all`.")]
+State = Annotated[str, typer.Option(help="queued, waiting or held.")]
+Site = Annotated[str, typer.Option(help="Those for this receiving site.")]
+Sender = Annotated[str, typer.Option("--from", help="Those from this address or @domain.")]
+Recipient = Annotated[str, typer.Option("--to", help="Those to this address or @domain.")]
+Reason = Annotated[str, typer.Option(help="Those whose reason has this in it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
     app.add_typer(queue_app, name="queue")
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """One recipient of one entry that isn't finished."""
-
-    entry: str
-    sender: str
-    recipient: str
-    lane: str
-    state: str  # queued | waiting | held
-    since: float
-    attempts: int = 0
-    due: float = 0.0
-    reason: str = ""
+    queue_app.command("top")(top.queue_top)
 
 
 @queue_app.command("list")
 def queue_list(
     data: DataOption = DEFAULT_DATA,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    url: UrlOption = "",
+    state: State = "",
+    site: Site = "",
+    sender: Sender = "",
+    recipient: Recipient = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
 ) -> None:
     """List every recipient that waits: for a worker, for its next attempt, or for you."""
-    waiting = asyncio.run(_list(data))
+    wanted = Wanted(state, "", site, sender, recipient, reason)
+    waiting = perform(data, url, lambda one: everything(lambda cursor, limit: one.waiting(wanted, cursor, limit)))
+    waiting.sort(key=lambda item: (item["entry"], item["recipient"]))
     if as_json:
         for item in waiting:
             print(orjson.dumps(item).decode())
         return
     if not waiting:
-        print("the queue is empty")
+        print("the queue is empty" if wanted == Wanted() else "nothing like that waits")
         return
     columns = ("entry", "since", "from", "to", "state", "tries", "next", "reason")
     print_table(columns, map(_row, waiting))
 
 
 @queue_app.command("show")
-def queue_show(entry: str, data: DataOption = DEFAULT_DATA) -> None:
+def queue_show(entry: str, data: DataOption = DEFAULT_DATA, url: UrlOption = "", as_json: AsJson = False) -> None:
     """Show an entry that waits: envelope, attempts, the message's header."""
-    asyncio.run(_show(data, _entry(entry)))
+    entry = entry_id(entry)
+    view = perform(data, url, lambda operator: operator.show(entry))
+    print(orjson.dumps(view).decode()) if as_json else _print_entry(view)
 
 
 @queue_app.command("retry")
 def queue_retry(
-    entries: Annotated[list[str], typer.Argument(help="Entry ids, or `all`.")], data: DataOption = DEFAULT_DATA
+    entries: Entries = None,
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+    state: State = "",
+    site: Site = "",
+    sender: Sender = "",
+    recipient: Recipient = "",
+    reason: Reason = "",
 ) -> None:
     """Make the next attempt now; what is held is released."""
-    count = asyncio.run(_retry(data, entries))
+    selection = _selection(entries, Wanted(state, "", site, sender, recipient, reason))
+    count = perform(data, url, lambda operator: operator.retry(selection))
     print("1 recipient is due now" if count == 1 else f"{count} recipients are due now")
 
 
+@queue_app.command("hold")
+def queue_hold(
+    entries: Entries = None,
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+    site: Site = "",
+    sender: Sender = "",
+    recipient: Recipient = "",
+    reason: Reason = "",
+) -> None:
+    """Keep mail until it is released."""
+    selection = _selection(entries, Wanted("", "", site, sender, recipient, reason))
+    print(f"held {_recipients(perform(data, url, lambda operator: operator.hold(selection)))}")
+
+
+@queue_app.command("release")
+def queue_release(
+    entries: Entries = None,
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+    site: Site = "",
+    sender: Sender = "",
+    recipient: Recipient = "",
+    reason: Reason = "",
+) -> None:
+    """Let held mail go on."""
+    selection = _selection(entries, Wanted("", "", site, sender, recipient, reason))
+    print(f"released {_recipients(perform(data, url, lambda operator: operator.release(selection)))}")
+
+
 @queue_app.command("drop")
-def queue_drop(entries: list[str], data: DataOption = DEFAULT_DATA) -> None:
-    """Give up on waiting entries without a bounce; the ledger says so."""
-    count = asyncio.run(_drop(data, [_entry(entry) for entry in entries]))
-    print(f"dropped {count} recipient{'' if count == 1 else 's'}")
+def queue_drop(
+    entries: Entries = None,
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+    state: State = "",
+    site: Site = "",
+    sender: Sender = "",
+    recipient: Recipient = "",
+    reason: Reason = "",
+    bounce: Annotated[bool, typer.Option("--bounce", help="Tell the senders.")] = False,
+) -> None:
+    """Give up on waiting mail, with a bounce or without; the ledger says so."""
+    selection = _selection(entries, Wanted(state, "", site, sender, recipient, reason))
+    count = perform(data, url, lambda operator: operator.drop(selection, bounce=bounce), bounces=bounce)
+    print(f"{'bounced' if bounce else 'dropped'} {_recipients(count)}")
 
 
-def _row(item: Waiting) -> tuple[str, ...]:
-    tries, sender = str(item.attempts), item.sender or "<>"
-    return (item.entry, _age(item.since), sender, item.recipient, item.state, tries, _due(item), item.reason)
+@queue_app.command("stats")
+def queue_stats(data: DataOption = DEFAULT_DATA, url: UrlOption = "", as_json: AsJson = False) -> None:
+    """Count what waits: by lane, by site, by reason."""
+    view = perform(data, url, lambda operator: operator.statistics())
+    if as_json:
+        print(orjson.dumps(view).decode())
+        return
+    columns = ("lane", "queued", "leased", "waiting", "held", "oldest")
+    print_table(columns, [[*(_number(lane[name]) for name in columns[:-1]), _age(lane)] for lane in view["lanes"]])
+    for name in ("site", "reason"):
+        if view[f"{name}s"]:
+            print()
+            rows = [[str(one["recipients"]), _age(one), one[name]] for one in view[f"{name}s"]]
+            print_table(("recipients", "oldest", name), rows)
 
 
-async def _list(data: Path) -> list[Waiting]:
-    async with database_of(data) as database:
-        rows = await database.read(_pending)
-        fresh = [item async for item in _outstanding(data, database)]
-    waiting = [_from_row(row) for row in rows] + [w for item in fresh for w in _from_journal(item)]
-    return sorted(waiting, key=lambda item: (item.entry, item.recipient))
-
-
-async def _show(data: Path, entry: str) -> None:
-    reader = Reader(settings_for(data).journal)
-    async with database_of(data) as database:
-        rows = await database.read(_pending_of, [entry])
-        fresh = [item async for item in _outstanding(data, database) if item.envelope.id == entry]
-    references = [item.reference for item in fresh] or [_reference(row) for row in rows]
-    if not references:
-        raise ConfigurationError(f"{entry} isn't waiting: `packetboat trace {entry}` tells what became of it")
-    envelope = reader.envelope(references[0])
-    _print_envelope(envelope, references[0])
-    for waiting in [_from_row(row) for row in rows] + [w for item in fresh for w in _from_journal(item)]:
-        print(
-            f"{waiting.state}: {waiting.recipient} {_due(waiting)} after {waiting.attempts} attempts {waiting.reason}"
-        )
-    header = reader.pread(references[0], 0, MAX_HEADER_SHOWN).partition(b"\r\n\r\n")[0]
-    print("\n" + header.decode("utf-8", "replace"))
-
-
-async def _retry(data: Path, entries: list[str]) -> int:
-    wanted = None if entries == ["all"] else [_entry(entry) for entry in entries]
-    async with database_of(data) as database:
-        rows = await database.write(_make_due, wanted, time.time_ns() // 1000)
-        references = {(row["entry"], Lane(row["lane"])): _reference(row) for row in rows}
-    async with _redis_queue(data) as queue:
-        if queue is not None:
-            for (entry, lane), reference in references.items():
-                if not await queue.retry_now(entry, lane):
-                    await queue.enqueue([Item(entry, lane, reference.encode())])
-    if wanted and not rows:
-        raise ConfigurationError(f"{', '.join(wanted)}: nothing waits for an attempt (see `packetboat queue list`)")
-    return len(rows)
-
-
-async def _drop(data: Path, entries: list[str]) -> int:
-    async with database_of(data) as database:
-        fresh = [item async for item in _outstanding(data, database) if item.envelope.id in entries]
-        rows = await database.write(_give_up, entries, fresh, time.time_ns() // 1000)
-    async with _redis_queue(data) as queue:
-        if queue is not None:
-            for entry in entries:
-                for lane in Lane:
-                    await queue.drop(entry, lane)
-    if not rows:
-        raise ConfigurationError(f"{', '.join(entries)}: not waiting (see `packetboat queue list`)")
-    return rows
-
-
-def _outstanding(data: Path, database: Database) -> AsyncIterator[Outstanding]:
-    root = settings_for(data).journal
-    return outstanding(database, root, Reader(root))
-
-
-@contextlib.asynccontextmanager
-async def _redis_queue(data: Path) -> AsyncIterator[Queue | None]:
-    """Give the queue of a running stack; None when Redis is away (the next sweep reads SQL)."""
-    client = connect(settings_for(data).redis)
-    try:
-        await client.ping()
-        queue = Queue(client, "cli")
-        await queue.setup()
-        yield queue
-    except (RedisError, OSError, TemporaryFailure):
-        yield None
-    finally:
-        await client.aclose()
-
-
-def _pending() -> Work[Rows]:
-    rows = yield sql.pending()
-    return rows
-
-
-def _pending_of(entries: list[str]) -> Work[Rows]:
-    rows = yield sql.pending_of(entries=entries)
-    return rows
-
-
-def _make_due(entries: list[str] | None, now: int) -> Work[Rows]:
-    rows = (yield sql.pending()) if entries is None else (yield sql.pending_of(entries=entries))
-    due = sorted({row["entry"] for row in rows})
-    for start in range(0, len(due), 500):
-        yield sql.make_due(entries=due[start : start + 500], now=now)
-    return rows
-
-
-def _give_up(entries: list[str], fresh: list[Outstanding], now: int) -> Work[int]:
-    """The ledger's gate first: whoever is delivering just now has won."""
-    rows = yield sql.pending_of(entries=entries)
-    dropped = [(r["entry"], r["recipient"], r["target"], now, r["sender"], r["message_id"]) for r in rows]
-    dropped += [
-        (item.envelope.id, recipient.address, recipient.address, now, item.envelope.sender, item.envelope.message_id)
-        for item in fresh
-        for recipient in item.recipients
+@queue_app.command("sites")
+def queue_sites(data: DataOption = DEFAULT_DATA, url: UrlOption = "", as_json: AsJson = False) -> None:
+    """List the receiving sites that have work, workers or a throttle."""
+    sites = perform(data, url, lambda operator: operator.sites())
+    if as_json:
+        for site in sites:
+            print(orjson.dumps(site).decode())
+        return
+    columns = ("site", "entries", "connections", "state")
+    rows = [
+        [one["site"], str(one["entries"]), f"{one['connections']}/{one['max_connections']}", _site_state(one)]
+        for one in sites
     ]
-    gone = 0
-    for entry, recipient, target, at, sender, message_id in dropped:
-        inserted = yield sql.drop(
-            entry=entry, recipient=recipient, target=target, at=at, sender=sender, message_id=message_id
-        )
-        gone += len(inserted)
-    yield sql.delete_pending(entries=entries)
-    return gone
+    print_table(columns, rows) if rows else print("none")
 
 
-def _from_row(row: Any) -> Waiting:
-    return Waiting(
-        entry=row["entry"],
-        sender=row["sender"],
-        recipient=row["recipient"],
-        lane=row["lane"],
-        state="held" if row["held"] else "waiting",
-        since=row["first_at"] / 1e6,
-        attempts=row["attempts"],
-        due=row["due_at"] / 1e6,
-        reason=row["reason"],
-    )
+@queue_app.command("pause")
+def queue_pause(site: str, data: DataOption = DEFAULT_DATA, url: UrlOption = "") -> None:
+    """Send nothing to a site until it is resumed."""
+    perform(data, url, lambda operator: operator.throttle(site, paused=True))
+    print(f"paused {site}")
 
 
-def _from_journal(item: Outstanding) -> list[Waiting]:
-    envelope = item.envelope
-    return [
-        Waiting(envelope.id, envelope.sender, r.address, r.lane.value, "queued", envelope.received_at / 1e6)
-        for r in item.recipients
-    ]
+@queue_app.command("resume")
+def queue_resume(site: str, data: DataOption = DEFAULT_DATA, url: UrlOption = "") -> None:
+    """Send to a site again."""
+    perform(data, url, lambda operator: operator.throttle(site, paused=False))
+    print(f"resumed {site}")
 
 
-def _reference(row: Any) -> Reference:
-    return Reference(
-        row["segment"], row["position"], row["length"], row["body"], row["inline_size"], row["size"], row["large"]
-    )
+@queue_app.command("limit")
+def queue_limit(
+    site: str,
+    connections: Annotated[int, typer.Argument(help="At once, of all relays; 0: the relay's setting.")],
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+) -> None:
+    """Say how many connections a site may have."""
+    perform(data, url, lambda operator: operator.throttle(site, connections=connections))
+    print(f"{site}: {connections or 'as many connections as the relay is set to'}")
 
 
-def _print_envelope(envelope: Envelope, reference: Reference) -> None:
-    origin = envelope.origin
-    accepted = datetime.datetime.fromtimestamp(envelope.received_at / 1e6, tz=datetime.UTC)
-    print(f"entry     {envelope.id} ({envelope.kind.value}), {reference.size} octets in {reference.segment}")
-    print(
-        f"accepted  {accepted.isoformat(sep=' ', timespec='seconds')} from {origin.ip or 'ourselves'} {origin.protocol}"
-    )
-    print(f"from      <{envelope.sender}>")
-    for recipient in envelope.recipients:
-        print(f"to        <{recipient.address}> by {recipient.lane.value}")
+@queue_app.command("workers")
+def queue_workers(data: DataOption = DEFAULT_DATA, url: UrlOption = "", as_json: AsJson = False) -> None:
+    """List who works on the queue, and how much they lease."""
+    workers = perform(data, url, lambda operator: operator.workers())
+    if as_json:
+        for worker in workers:
+            print(orjson.dumps(worker).decode())
+        return
+    rows = [[w["lane"], w["name"], "alive" if w["alive"] else "gone", str(w["leases"])] for w in workers]
+    print_table(("lane", "worker", "state", "leases"), rows) if rows else print("none")
 
 
-def _entry(text: str) -> str:
-    if not is_id(text.upper()):
-        raise ConfigurationError(f"{text!r} is no entry id: `packetboat queue list` shows them")
-    return text.upper()
+def _selection(entries: list[str] | None, wanted: Wanted) -> Selection:
+    if entries and wanted != Wanted():
+        raise ConfigurationError("name entries or say which, not both")
+    if entries == ["all"]:
+        return Selection()
+    if not entries and wanted == Wanted():
+        raise ConfigurationError("name entries, or `all`, or say which (--site, --from, --to, --reason)")
+    return Selection.of_entries(entries) if entries else Selection(wanted)
 
 
-def _age(since: float) -> str:
-    seconds = max(0.0, time.time() - since)
+def _row(item: dict[str, Any]) -> tuple[str, ...]:
+    since, tries, sender = _span(time.time() - item["since"]), str(item["attempts"]), item["sender"] or "<>"
+    return (item["entry"], since, sender, item["recipient"], item["state"], tries, _due(item), item["reason"])
+
+
+def _print_entry(view: dict[str, Any]) -> None:
+    origin = view["origin"]
+    accepted = datetime.datetime.fromtimestamp(view["received_at"], tz=datetime.UTC)
+    moment = accepted.isoformat(sep=" ", timespec="seconds")
+    print(f"entry     {view['entry']} ({view['kind']}), {view['size']} octets in {view['segment']}")
+    print(f"accepted  {moment} from {origin.get('ip', 'ourselves')} {origin.get('protocol', '')}")
+    print(f"from      <{view['sender']}>")
+    for recipient in view["recipients"]:
+        print(f"to        <{recipient['address']}> by {recipient['lane']}")
+    for item in view["waiting"]:
+        print(f"{item['state']}: {item['recipient']} {_due(item)} after {item['attempts']} attempts {item['reason']}")
+    for attempt in view["attempts"]:
+        print(line_of({**attempt, "at": int(attempt["at"] * 1e6), "entry": view["entry"], "what": "attempt"}))
+    print("\n" + view["header"])
+
+
+def _recipients(count: int) -> str:
+    return f"{count} recipient{'' if count == 1 else 's'}"
+
+
+def _number(value: Any) -> str:
+    return "?" if value is None else str(value)
+
+
+def _age(group: dict[str, Any]) -> str:
+    return _span(group["oldest_age"]) if group["oldest_age"] else ""
+
+
+def _span(seconds: float) -> str:
+    seconds = max(0.0, seconds)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:.0f}s"
 
 
-def _due(item: Waiting) -> str:
-    if item.state != "waiting":
+def _due(item: dict[str, Any]) -> str:
+    if item["state"] != "waiting":
         return ""
-    left = item.due - time.time()
+    left = item["due"] - time.time()
     return "now" if left <= 0 else f"in {left:.0f}s" if left < 120 else f"in {left / 60:.0f}m"
+
+
+def _site_state(site: dict[str, Any]) -> str:
+    if site["paused"]:
+        return "paused"
+    left = site["backing_off_until"] - time.time()
+    return f"backing off for {_span(left)}" if left > 0 else "active"
