@@ -33,7 +33,7 @@ class Engine:
             self._env["DOCKER_HOST"] = next(line for line in steps.split() if line.startswith("unix://"))
         self.build(VERSION)
         self.run("network", "rm", WORLD, check=False)
-        self.run("network", "create", "--ipv6", "--subnet", f"{WORLD4}.0/24", "--ip-range", f"{WORLD4}.128/25",
+        self.run("network", "create", "--ipv6", "--subnet", f"{WORLD4}.0/24", "--gateway", f"{WORLD4}.1", "--ip-range", f"{WORLD4}.128/25",
                  "--subnet", f"{WORLD6}::/64", WORLD)  # fmt: skip
 
     def stop(self) -> None:

@@ -17,8 +17,15 @@ from tests.containers.engine import REPOSITORY, VERSION, WORLD4, WORLD6, Engine
 
 FOLDER = Path(__file__).parent
 STANDARD_PORTS = {
-    "SMTP": 25, "SUBMISSION": 587, "SUBMISSIONS": 465, "IMAP": 143, "IMAPS": 993, "POP3": 110, "POP3S": 995, "ADMIN": 8080,
-}  # fmt: skip
+    "SMTP": 25,
+    "SUBMISSION": 587,
+    "SUBMISSIONS": 465,
+    "IMAP": 143,
+    "IMAPS": 993,
+    "POP3": 110,
+    "POP3S": 995,
+    "ADMIN": 8080,
+}
 PASSWORD = "correct horse"
 START_TIME = 180  # seconds
 SERVICES = ("mta", "relay", "mda", "access", "admin")

@@ -1,4 +1,4 @@
-"""Each image's list of packages is what its service imports: no less, or it doesn't start; no more, or it isn't small."""
+"""Each image has the packages that its service imports: with less it doesn't start, with more it isn't small."""
 
 from __future__ import annotations
 
