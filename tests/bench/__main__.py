@@ -19,14 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.bench import scenarios
 from tests.bench.chart import draw
 from tests.bench.machine import Machine, examine
+from tests.bench.peers.install import install_missing
 from tests.bench.report import as_json, line, table
 from tests.bench.results import Result
 from tests.bench.runner import Bench
 from tests.bench.scenario import FULL, TINY, Scenario, Setting
 from tests.tools.stack import REPOSITORY
 
-PEER_PROGRAMS = ("postfix", "smtp-source", "smtp-sink", "dovecot", "doveadm")
-PACKAGES = ("postfix", "dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd")
 ROUNDS = 5
 PUBLISHED = REPOSITORY / "docs" / "benchmarks"
 
@@ -39,7 +38,7 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{scenario.name:24} {scenario.title}" for scenario in chosen))
         return 0
-    _require_root_and_peers(options.side)
+    _require_root_and_peers()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and files are cleaned up
     work = Path(tempfile.mkdtemp(prefix="pb-bench-", dir=options.work))
     work.chmod(0o755)  # the peers' unprivileged processes must get through
@@ -122,14 +121,13 @@ def _chosen(only: str) -> list[Scenario]:
     ]
 
 
-def _require_root_and_peers(sides: Sequence[str]) -> None:
+def _require_root_and_peers() -> None:
     if os.geteuid() != 0:
         raise SystemExit("the benchmark needs root: it starts Postfix and Dovecot and drops the page cache")
-    missing = [program for program in PEER_PROGRAMS if shutil.which(program) is None]
-    if "peers" in sides and missing:
-        raise SystemExit(
-            f"missing: {', '.join(missing)}. On Debian: apt-get install --no-install-recommends {' '.join(PACKAGES)}"
-        )
+    try:
+        install_missing()  # smtp-source and smtp-sink are wanted even without the peers
+    except RuntimeError as error:
+        raise SystemExit(str(error)) from None
 
 
 def _progress(console: Console) -> Progress:

@@ -47,7 +47,7 @@ def require_survival(server: Server, accounts: Iterable[str], acknowledged: int)
 def _recover_ours(server: Packetboat, accounts: list[str], acknowledged: int) -> tuple[int, int]:
     server.kill()
     server.wipe_redis()
-    server.start_all()
+    server.start_recovery()
     wait_for_messages(server.imap, accounts, acknowledged, RECOVERY_TIMEOUT)
     found = _count(server.imap, accounts)
     server.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -27,9 +28,8 @@ def measure_drain(server: Server, setting: Setting) -> Samples:
     """Messages per second from a full queue, between the first and the last that the sink counts."""
     messages = setting.sizes.relay
     server.reset()
-    _fill_queue(server, messages)
     with SmtpSink(SINK_PORT) as sink, _Site():
-        _begin_draining(server)
+        _fill_queue(server, messages)
         with Meter(server, setting.work) as meter:
             _release(server)
             sink.wait_for(messages, DRAIN_TIMEOUT)
@@ -53,16 +53,17 @@ def measure_inject(server: Server, setting: Setting) -> Samples:
 
 
 def _fill_queue(server: Server, messages: int) -> None:
-    """Queue the messages: ours with only the mta running, Postfix with its smtp transport deferred."""
-    match server:
-        case Packetboat():
-            server.services = "mta"
-        case Postfix():
-            server.configure(defer=True)
+    """Queue the messages while nothing is sent: our relay is stopped (SIGSTOP), Postfix defers its transport."""
+    if isinstance(server, Postfix):
+        server.configure(defer=True)
     server.start()
+    if isinstance(server, Packetboat):
+        server.stack.kill_service("relay", signal.SIGSTOP)
     smtp_source(server.submission, RECIPIENT, messages=messages, sessions=SESSIONS, size=SIZE, reuse=True)
     if isinstance(server, Postfix):
         _until_deferred(server, messages)
+        server.configure(defer=False)
+        server.reload()
 
 
 def _until_deferred(server: Postfix, messages: int) -> None:
@@ -73,21 +74,13 @@ def _until_deferred(server: Postfix, messages: int) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _begin_draining(server: Server) -> None:
-    """Undo what kept the queue: ours restarts with all services (a rate is taken from the first arrival on)."""
+def _release(server: Server) -> None:
+    """Let the queue go."""
     match server:
         case Packetboat():
-            server.stop()
-            server.start_all()
-            server.services = ""
+            server.stack.kill_service("relay", signal.SIGCONT)
         case Postfix():
-            server.configure(defer=False)
-            server.reload()
-
-
-def _release(server: Server) -> None:
-    if isinstance(server, Postfix):
-        server.flush()
+            server.flush()
 
 
 class _Site:
@@ -111,7 +104,7 @@ def _packetboat(setting: Setting, work: Path) -> Packetboat:
         database_url=setting.database_url,
         resolver=_Site.server.address,
         relay_port=SINK_PORT,
-        env={"PACKETBOAT_SITE_CONCURRENCY": str(CONCURRENCY)},
+        env={"PACKETBOAT_RELAY_CONCURRENCY": str(CONCURRENCY), "PACKETBOAT_RELAY_ALLOW_PRIVATE": '["127.0.0.0/8"]'},
     )
 
 
