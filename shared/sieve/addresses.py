@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from shared.address import Address, AddressError, parse_address
 from shared.message.addresslist import Kind, parse_addresses
+from shared.message.header import decode_words
 from shared.sieve.errors import Fault, RunError
+from shared.sieve.headertext import encoded_words, header_field, one_line
 
 if TYPE_CHECKING:
     from shared.sieve.run import Run
@@ -26,6 +28,17 @@ def address_of(text: Text, run: Run) -> Address:
     if address is None:
         raise RunError(f'"{value[:100]}" is not a mail address')
     return address
+
+
+def address_field(name: str, text: str) -> bytes:
+    """A header field of one address that may have a display name, with its line end; never more than one address."""
+    text = one_line(text)
+    address = mail_address(text)
+    if text.isascii() or address is None:
+        return header_field(name, text)
+    phrase = parse_addresses(text.encode("utf-8", "replace"))[0].name
+    words = " ".join(encoded_words(decode_words(phrase))) + " " if phrase else ""
+    return f"{name}: {words}<{address}>\r\n".encode("utf-8", "replace")
 
 
 def mail_address(text: str) -> Address | None:

@@ -247,12 +247,15 @@ class Compiler:
             run.steps -= 1
             if run.steps < 0:
                 raise run.out_of_steps().at(line, column, name)
-            if run.trace is None:
-                return check(run)
-            outer, run.compared = run.compared, []
-            run.depth += 1
-            result = check(run)
-            run.depth -= 1
+            try:
+                if run.trace is None:
+                    return check(run)
+                outer, run.compared = run.compared, []
+                run.depth += 1
+                result = check(run)
+                run.depth -= 1
+            except RunError as error:
+                raise error.at(line, column, name) from None
             why = "; ".join(run.compared)
             run.compared = outer
             run.trace.append(TraceEvent(TraceKind.TEST, line, column, text, result, why, run.depth, name))

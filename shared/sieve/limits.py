@@ -38,7 +38,7 @@ class Limits:
     """Characters that patterns are run over in one run: the time of a linear-time engine."""
     actions: int = 32
     """Actions that one run yields, the implicit keep not counted."""
-    redirects: int = 4
+    redirects: int = 8
     """Redirects of one run, members of lists counted."""
     notifications: int = 4
     """Notifications of one run."""

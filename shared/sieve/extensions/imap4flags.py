@@ -85,10 +85,10 @@ def _current(variable: tuple[str, bool] | None, run: Run) -> tuple[str, ...]:
 
 
 def _hasflag(call: Call, compiler: Compiler) -> Check:
-    match = call.matcher(call.texts(len(call.arguments) - 1), compiler)
-    single = call.given(MATCH)
-    plain = single is None or single.name == "is"
     keys = call.texts(len(call.arguments) - 1)
+    match = call.matcher(keys, compiler)
+    tag = call.given(MATCH)
+    plain = (tag is None or tag.name == "is") and not call.has(COMPARATOR)
     names = call.texts(0) if len(call.arguments) > 1 else None
     if names is not None and not compiler.has("variables"):
         raise call.fault('"hasflag" takes variables only with require "variables"')
@@ -99,11 +99,12 @@ def _hasflag(call: Call, compiler: Compiler) -> Check:
             flags = list(run.flags)
         else:
             flags = [flag for variable in variables for flag in _current(variable, run)]
-        if plain and keys.constant is None:
+        if not plain:
+            return match(run, flags)
+        if run.trace is not None:
             run.because(f"the flags are {' '.join(flags)}")
-            wanted = {flag.lower() for flag in parse_flags(keys(run))}
-            return any(flag.lower() in wanted for flag in flags)
-        return match(run, flags)
+        wanted = {flag.lower() for flag in parse_flags(keys(run))}
+        return any(flag.lower() in wanted for flag in flags)
 
     return hasflag
 

@@ -10,7 +10,7 @@ from shared.message.header import find_header_end, unfold
 from shared.message.media import parse_media
 from shared.message.octets import cut
 from shared.sieve.actions import Enclose, ReplacePart
-from shared.sieve.addresses import address_of, check_address
+from shared.sieve.addresses import address_field, address_of, check_address
 from shared.sieve.declare import NUMBER, STRING, STRINGS, Declaration, Extension, Tag
 from shared.sieve.extensions.variables import (
     CASE,
@@ -90,7 +90,7 @@ def _renamed(lines: list[HeaderLine], name: bytes, value: str | None) -> list[He
         return lines
     title = name.title()
     new, placed = list[HeaderLine](), False
-    fresh = header_field(title.decode(), value)
+    fresh = (address_field if name == b"from" else header_field)(title.decode(), value)
     line = HeaderLine(title, fresh.partition(b":")[2], fresh)
     for old in lines:
         if old.name.lower() != name:
@@ -156,7 +156,7 @@ def _enclosed(run: Run, text: str, subject: str, names: set[bytes]) -> bytes:
     copied = {line.name.lower() for line in fields}
     lines = [line.raw for line in fields if line.name.lower() != b"subject"]
     if b"from" not in copied:
-        lines.append(header_field("From", run.context.user or run.context.envelope.recipient))
+        lines.append(address_field("From", run.context.user or run.context.envelope.recipient))
     if b"date" not in copied:
         lines.append(header_field("Date", format_date(run.now)))
     lines.append(header_field("Subject", subject))

@@ -151,8 +151,8 @@ def test_the_rfcs_long_example() -> None:
 
 
 def test_limits_end_in_an_implicit_keep() -> None:
-    addresses = "".join(f'redirect "a{n}@b.example";' for n in range(5))
-    assert actions(addresses) == ["implicit keep", "error: a script may redirect a message 4 times"]
+    addresses = "".join(f'redirect "a{n}@b.example";' for n in range(9))
+    assert actions(addresses) == ["implicit keep", "error: a script may redirect a message 8 times"]
     filed = 'require "fileinto";' + "".join(f'fileinto "{n}";' for n in range(40))
     assert actions(filed) == ["implicit keep", "error: a script may take 32 actions"]
     found = result("keep;\n" * 10, limits=Limits(steps=5))
@@ -176,3 +176,10 @@ def test_the_trace_tells_what_happened_and_why() -> None:
         '   2:   redirect "a@b.example"',
         "        redirect to <a@b.example>",
     ]
+
+
+def test_an_error_within_a_test_has_its_place() -> None:
+    script = 'require "extlists";\nif allof(true,\n  header :list "subject" "none") { discard; }'
+    error = result(script).error
+    assert error is not None
+    assert (error.line, error.column, error.message) == (3, 3, 'there is no list "none"')

@@ -70,6 +70,8 @@ def test_flags_in_variables() -> None:
     [
         ('hasflag "a"', True),
         ('hasflag "A"', True),
+        ('hasflag "x beta"', True),
+        ('hasflag :comparator "i;octet" "BETA"', False),
         ('hasflag :contains ["x", "eta"]', True),
         ('hasflag :matches "b*"', True),
         ('hasflag :count "eq" :comparator "i;ascii-numeric" "2"', True),
