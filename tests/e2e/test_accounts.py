@@ -168,9 +168,6 @@ def test_aliases_sub_addresses_and_postmaster(stack: Stack) -> None:
     for subject in ("to the team", "alias with a tag"):
         assert b"Delivered-To: " in received(stack, BOB, subject)
     assert b"Delivered-To: alice+tag@" in received(stack, ALICE, "to a tagged account")
-    stack.cli("domain", "postmaster", "packetboat.test", BOB)
-    assert send(stack, "postmaster@packetboat.test", "to the other postmaster")[0] == 250
-    received(stack, BOB, "to the other postmaster")
 
 
 def test_one_copy_for_each_account_however_many_ways_lead_there(stack: Stack) -> None:
@@ -182,6 +179,7 @@ def test_one_copy_for_each_account_however_many_ways_lead_there(stack: Stack) ->
 
 def test_catch_all_and_domain_alias(stack: Stack) -> None:
     stack.cli("domain", "add", "caught.test")
+    stack.cli("domain", "postmaster", "caught.test", ALICE)
     stack.cli("alias", "add", "@caught.test", BOB)
     stack.cli("domain", "add", "second.test", "--alias-of", "packetboat.test")
     for recipient, subject in (
@@ -192,6 +190,8 @@ def test_catch_all_and_domain_alias(stack: Stack) -> None:
         eventually(lambda to=recipient, about=subject: send(stack, to, about)[0] == 250, recipient, timeout=CACHE)
         received(stack, BOB, subject)
     assert send(stack, "nobody@second.test", "nobody there")[0] == 550
+    assert send(stack, "Postmaster@caught.test", "to the chosen postmaster")[0] == 250
+    received(stack, ALICE, "to the chosen postmaster")
 
 
 def test_an_alias_owner_may_send_as_the_alias(stack: Stack) -> None:
@@ -257,7 +257,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("account disable absent@packetboat.test", "no account"),
     ("account remove alice@packetboat.test", "--keep-mail"),
     ("alias add x@absent.test y@z.test", "no domain"),
-    ("alias remove absent@packetboat.test", "no such alias"),
+    ("alias remove absent@packetboat.test", "no alias"),
     ("queue show nonsense", "no entry id"),
     ("queue show 01ARZ3NDEKTSV4RRFFQ69G5FAV", "trace"),
     ("queue retry 01ARZ3NDEKTSV4RRFFQ69G5FAV", "queue list"),
