@@ -33,8 +33,8 @@ class Engine:
             self._env["DOCKER_HOST"] = next(line for line in steps.split() if line.startswith("unix://"))
         self.build(VERSION)
         self.run("network", "rm", WORLD, check=False)
-        self.run("network", "create", "--ipv6", "--subnet", f"{WORLD4}.0/24", "--gateway", f"{WORLD4}.1", "--ip-range", f"{WORLD4}.128/25",
-                 "--subnet", f"{WORLD6}::/64", WORLD)  # fmt: skip
+        v4 = ["--subnet", f"{WORLD4}.0/24", "--gateway", f"{WORLD4}.1", "--ip-range", f"{WORLD4}.128/25"]
+        self.run("network", "create", "--ipv6", *v4, "--subnet", f"{WORLD6}::/64", WORLD)
 
     def stop(self) -> None:
         """Remove what we made; stop the engine if it is ours."""
