@@ -15,12 +15,13 @@ from shared.imap.flags import FlagSet, Keywords
 from shared.imap.sequence import Range
 from shared.journal.reference import Reference
 from shared.mailbox import transfer, usage
+from shared.mailbox.appending import Appended, Appender, NewMessage
 from shared.mailbox.blobs import NewBlob, sql
 from shared.mailbox.flags import FlagChange, StoreMode, store
 from shared.mailbox.keywords import keywords_of
 from shared.mailbox.mailbox import Mailbox, find_by_id
 from shared.mailbox.rows import Fetched, Want, fetch_rows
-from shared.mailbox.transfer import Appended, Expunged, NewMessage, Transferred
+from shared.mailbox.transfer import Expunged, Transferred
 from shared.mailbox.usage import Usage
 from shared.message.rendered import Rendered
 
@@ -87,6 +88,7 @@ class Messages:
         self._database = database
         self._clock = clock
         self._announce = announce
+        self._appender = Appender(database, self._now)
 
     # Reading
 
@@ -157,8 +159,8 @@ class Messages:
 
         `internal_date` in Unix seconds. OverQuota, LimitReached, SegmentRewritten (append the bytes again).
         """
-        message = NewMessage(NewBlob(entry, reference, rendered), flags, internal_date)
-        done = await self._database.write(transfer.append, account_id, mailbox_id, message, self._now())
+        message = NewMessage(account_id, mailbox_id, NewBlob(entry, reference, rendered), flags, internal_date)
+        done = await self._appender.append(message)
         self._announce((account_id,))
         return done
 

@@ -1,6 +1,6 @@
-"""COPY, MOVE, EXPUNGE and APPEND as transactions on rows: no bytes are moved (DESIGN §7).
+"""COPY, MOVE and EXPUNGE as transactions on rows: no bytes are moved (DESIGN §7).
 
-Lock order: the account (by its quota update), segments, mailboxes by id, then message rows.
+Lock order: the account, mailboxes by id, then message rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shared.db import Rows, Work
 from shared.imap.flags import DELETED, SEEN, FlagSet, Keywords
 from shared.imap.sequence import Range
 from shared.mailbox import usage
-from shared.mailbox.blobs import NewBlob, chunked, insert_blobs, lock_segments, sql
+from shared.mailbox.blobs import chunked, sql
 from shared.mailbox.keywords import keywords_of, learn, translate
 from shared.mailbox.mailbox import Mailbox, lock, next_modseq
 from shared.mailbox.mailbox import sql as mailbox_sql
@@ -39,44 +39,6 @@ class Expunged:
 
     uids: tuple[int, ...]
     modseq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What APPENDUID tells."""
-
-    uidvalidity: int
-    uid: int
-    modseq: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A message for APPEND: `internal_date` in Unix seconds."""
-
-    blob: NewBlob
-    flags: FlagSet
-    internal_date: int
-    prefix: bytes = b""
-
-    @property
-    def size(self) -> int:
-        """Octets of prefix and record."""
-        return len(self.prefix) + self.blob.reference.size
-
-
-def append(account_id: int, mailbox_id: int, message: NewMessage, now: int) -> Work[Appended]:
-    """Add a message that is in the journal; `now` in microseconds. OverQuota, NoSuchMailbox, LimitReached."""
-    segments = yield from lock_segments([message.blob.reference.segment])
-    yield from usage.charge(account_id, message.size, 1)
-    yield from lock(mailbox_id)
-    keywords = yield from learn(mailbox_id, message.flags)
-    blobs = yield from insert_blobs([message.blob], segments)
-    mask = keywords.mask(message.flags)
-    blob_id = blobs[message.blob.entry]
-    source = (0, blob_id, mask, message.internal_date, message.size, message.prefix)
-    added = yield from _add(mailbox_id, [source], now)
-    return Appended(added.uidvalidity, added.target[0], added.modseq)
 
 
 def copy(account_id: int, source_id: int, ranges: Iterable[Range], target_id: int, now: int) -> Work[Transferred]:

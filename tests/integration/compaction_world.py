@@ -11,6 +11,7 @@ from pathlib import Path
 
 from shared.db import Database, Query, Rows, Work, connect, load
 from shared.directory.admin import add_account, add_domain
+from shared.errors import PacketboatError
 from shared.ids import new_id
 from shared.imap.flags import FlagSet
 from shared.journal.limits import Limits
@@ -20,14 +21,13 @@ from shared.journal.reference import Reference
 from shared.journal.scan import ScannedRecord
 from shared.journal.segments import FileState, SegmentKind, list_segments
 from shared.journal.writer import Writer
-from shared.mailbox import transfer
+from shared.mailbox.appending import Appended, NewMessage, append
 from shared.mailbox.blobs import NewBlob, lock_segments
 from shared.mailbox.content import Content
 from shared.mailbox.errors import SegmentRewritten
 from shared.mailbox.mailbox import find
 from shared.mailbox.maintenance import Policy, Progress, maintain
 from shared.mailbox.messages import Messages, Want
-from shared.mailbox.transfer import NewMessage
 from shared.message.envelope import Envelope, Kind, Lane, Recipient
 from shared.message.rendered import render
 
@@ -158,12 +158,13 @@ async def settle(database: Database, root: Path, reader: Reader) -> None:
                 await database.write(_settle, file.name, file.size)
 
 
-def _deliver(
-    account: int, mailbox: int, entry: str, reference: Reference, data: bytes, now: int
-) -> Work[transfer.Appended]:
+def _deliver(account: int, mailbox: int, entry: str, reference: Reference, data: bytes, now: int) -> Work[Appended]:
     yield _LEDGER(entry=entry, recipient=BOB)
-    message = NewMessage(NewBlob(entry, reference, render(data)), FlagSet(), 0)
-    return (yield from transfer.append(account, mailbox, message, now))
+    message = NewMessage(account, mailbox, NewBlob(entry, reference, render(data)), FlagSet(), 0)
+    (answer,) = yield from append((message,), now)
+    if isinstance(answer, PacketboatError):
+        raise answer  # so that the transaction is taken back
+    return answer
 
 
 def defer(entry: str, reference: Reference) -> Work[None]:
