@@ -16,15 +16,18 @@ from shared.sieve.declare import (
     Tag,
 )
 from shared.sieve.errors import Fault
-from shared.sieve.extensions.index import pick
+from shared.sieve.extensions.index import index_of, pick
 from shared.sieve.extensions.mime_tests import mime_address, mime_exists, mime_header
 from shared.sieve.extensions.subaddress import part_of
 from shared.sieve.match import BASE_MATCHES
 from shared.sieve.message import field_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.sieve.compiler import Call, Compiler
     from shared.sieve.declare import Check
+    from shared.sieve.message import MailAddress
     from shared.sieve.run import Run
     from shared.sieve.template import Texts
 
@@ -65,7 +68,7 @@ def _header(call: Call, compiler: Compiler) -> Check:
     if call.has("mime"):
         return mime_header(call, compiler)
     names, match = call.texts(0), call.matcher(call.texts(1), compiler)
-    index, last = call.tag_number("index"), call.has("last")
+    index, last = index_of(call)
     if names.constant is not None and len(names.constant) == 1 and index is None:
         name = names.constant[0].lower()
         return lambda run: match(run, run.view.texts(name))
@@ -85,13 +88,15 @@ def _address(call: Call, compiler: Compiler) -> Check:
     if call.has("mime"):
         return mime_address(call, compiler)
     names, match, part = call.texts(0), call.matcher(call.texts(1), compiler), call.address_part()
-    index, last = call.tag_number("index"), call.has("last")
+    index, last = index_of(call)
 
     def address(run: Run) -> bool:
         values, separator = list[str](), run.context.separator
         for name in names(run):
-            found = [entry for field in run.view.addresses(name.lower()) for entry in field]
-            for entry in found if index is None else pick(found, index, last):
+            fields: Sequence[list[MailAddress]] = run.view.addresses(name.lower())
+            if index is not None:
+                fields = pick(fields, index, last)
+            for entry in (entry for field in fields for entry in field):
                 value = part_of(entry, part, separator)
                 if value is not None:
                     values.append(value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.sieve.declare import COMPARATOR, MATCH, STRING, STRINGS, Declaration, Extension, Tag
 from shared.sieve.errors import Fault, RunError
-from shared.sieve.extensions.index import pick
+from shared.sieve.extensions.index import index_of, pick
 from shared.sieve.instant import DATE_PARTS, date_part, parse_zone, sent_moment, shifted
 from shared.sieve.message import field_key
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _date(call: Call, compiler: Compiler) -> Check:
     field, part, match = call.text(0), call.text(1), call.matcher(call.texts(2), compiler)
     zone, original = call.tag_text("zone"), call.has("originalzone")
-    index, last = call.tag_number("index"), call.has("last")
+    index, last = index_of(call)
     _check(part, zone)
 
     def date(run: Run) -> bool:

@@ -8,6 +8,7 @@ from shared.message.header import decode_words, unfold
 from shared.sieve.actions import AddHeader, DeleteHeader
 from shared.sieve.declare import COMPARATOR, MATCH, NUMBER, STRING, STRINGS, Declaration, Extension, Tag
 from shared.sieve.errors import Fault, RunError
+from shared.sieve.extensions.index import index_of
 from shared.sieve.headertext import header_field, is_field_name, one_line
 from shared.sieve.revision import HeaderLine
 from shared.sieve.trace import TraceKind
@@ -48,7 +49,7 @@ def _on_top(lines: tuple[HeaderLine, ...], line: HeaderLine) -> tuple[HeaderLine
 
 
 def _deleteheader(call: Call, compiler: Compiler) -> Operation:
-    name, index, last = call.text(0), call.tag_number("index"), call.has("last")
+    name, (index, last) = call.text(0), index_of(call)
     _check_name(name)
     patterns = call.texts(1) if len(call.arguments) > 1 else None
     match = None if patterns is None else call.matcher(patterns, compiler, captures=False)

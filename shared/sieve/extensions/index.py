@@ -9,7 +9,17 @@ from shared.sieve.declare import NUMBER, Extension, Tag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shared.sieve.compiler import Call
+
 Value = TypeVar("Value")
+
+
+def index_of(call: Call) -> tuple[int | None, bool]:
+    """Which field is asked for, counted from 1, and whether from the end; None for all of them."""
+    index = call.tag_number("index")
+    if index == 0:
+        raise call.tag_fault("index", '":index" counts from 1')
+    return index, call.has("last")
 
 
 def pick(values: Sequence[Value], index: int, last: bool) -> Sequence[Value]:

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 from shared.message.media import decode_parameter, parse_disposition, parse_media
 from shared.sieve.declare import STRINGS, Extension, Tag
-from shared.sieve.extensions.index import pick
+from shared.sieve.extensions.index import index_of, pick
 from shared.sieve.extensions.subaddress import part_of
 from shared.sieve.message import decoded_values, field_addresses, field_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from shared.message.header import Headers
     from shared.sieve.compiler import Call, Compiler
     from shared.sieve.declare import Check
+    from shared.sieve.message import MailAddress
     from shared.sieve.run import Run
     from shared.sieve.template import Texts
 
@@ -26,7 +27,7 @@ def mime_header(call: Call, compiler: Compiler) -> Check:
     """Header with :mime: the fields of the present part, whole or the part of them that is asked for (§4.1)."""
     names, match, values_of = call.texts(0), call.matcher(call.texts(1), compiler), _values(call)
     anychild = call.has("anychild")
-    index, last = call.tag_number("index"), call.has("last")
+    index, last = index_of(call)
 
     def header(run: Run) -> bool:
         found = list[str]()
@@ -43,15 +44,17 @@ def mime_address(call: Call, compiler: Compiler) -> Check:
     """Address with :mime (§4.2)."""
     names, match, part = call.texts(0), call.matcher(call.texts(1), compiler), call.address_part()
     anychild = call.has("anychild")
-    index, last = call.tag_number("index"), call.has("last")
+    index, last = index_of(call)
 
     def address(run: Run) -> bool:
         values = list[str]()
         for headers in _headers(run, anychild):
             for name in names(run):
-                found = [entry for field in field_addresses(headers, name) for entry in field]
-                chosen = found if index is None else pick(found, index, last)
-                parts = (part_of(entry, part, run.context.separator) for entry in chosen)
+                fields: Sequence[list[MailAddress]] = field_addresses(headers, name)
+                if index is not None:
+                    fields = pick(fields, index, last)
+                entries = (entry for field in fields for entry in field)
+                parts = (part_of(entry, part, run.context.separator) for entry in entries)
                 values += [value for value in parts if value is not None]
         return match(run, values)
 

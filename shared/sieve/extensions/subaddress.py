@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def part_of(address: MailAddress, part: str, separator: str) -> str | None:
-    """A part of an address; None when it has none such, which no key equals."""
+    """A part of an address; None when it has none such, which no key equals (without a domain it is no address)."""
+    if address.domain is None and part != "all":
+        return None
     match part:
         case "all":
             return address.whole

@@ -87,6 +87,7 @@ vacation "x";
             'require "regex"; if header :regex "a" "(a)\\\\1" { }',
             "bad regular expression: invalid escape sequence: \\1",
         ),
+        ('require "index"; if header :index 0 "a" "b" { }', '":index" counts from 1'),
         ('require "index"; if header :last "a" "b" { }', '":last" needs ":index"'),
         ('require "variables"; set "1a" "x";', '"1a" is not a name for a variable'),
         ('require "variables"; set "a.b" "x";', 'there is no namespace "a" for variables'),

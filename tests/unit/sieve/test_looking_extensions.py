@@ -92,8 +92,8 @@ def test_dates_that_make_no_sense(value: bytes) -> None:
         ('header :index 2 :contains "received" "from c"', False),
         ('header :index 1 :last :contains "received" "from a"', True),
         ('header :index 3 :contains "received" "from"', False),
-        ('address :index 2 "to" "bugs@example.net"', True),
-        ('address :index 1 "to" "bugs@example.net"', False),
+        ('address :index 1 "to" "bugs@example.net"', True),
+        ('address :index 2 "to" "bugs@example.net"', False),
     ],
 )
 def test_index(test: str, outcome: bool) -> None:
