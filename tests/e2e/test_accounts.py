@@ -245,6 +245,11 @@ COMMANDS: list[tuple[str, str]] = [  # what is typed, and what the answer holds
     ("account remove two@new.test --purge", "purged"),
     ("domain remove new.test", "removed new.test"),
 ]
+STOPPED = {  # one of each kind
+    "domain add new.test", "domain list", "account add ann@new.test", "account passwd ann@new.test", "account list",
+    "account disable ann@new.test", "alias add @new.test ann@new.test", "alias remove @new.test", "queue list",
+    f"trace {ALICE}", "account remove ann@new.test --purge", "domain remove new.test",
+}  # fmt: skip
 MISTAKES: list[tuple[str, str]] = [
     ("domain add packetboat.test", "exists"),
     ("domain add no..domain", "domain"),
@@ -289,7 +294,7 @@ def test_every_mistake_is_told_in_one_line(stack: Stack) -> None:
 
 def test_every_command_on_a_stopped_stack(stack: Stack) -> None:
     stack.stop()
-    run_all(stack.data, [command for command in COMMANDS if "list" not in command[0] or "queue" in command[0]])
+    run_all(stack.data, [command for command in COMMANDS if command[0] in STOPPED])
     said = stack.cli("selftest", "--port-base", str(stack.ports.base), check=False)
     assert said.startswith("packetboat: selftest failed: ")
     assert len(said.splitlines()) == 1
