@@ -18,9 +18,7 @@ from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.dns import Resolver
 from shared.errors import MailFailure, TemporaryFailure
-from shared.journal.limits import Limits as JournalLimits
 from shared.journal.reader import Reader
-from shared.journal.writer import Writer
 from shared.maillog import MailLog
 from shared.net import TlsContexts, bind, parse_listen
 from shared.operations.bounce import Bounces
@@ -32,6 +30,7 @@ from shared.queue.delivery import Queue, new_consumer
 from shared.queue.outbox import Outbox
 from shared.queue.sites import Sites
 from shared.queue.upkeep import watch_epoch
+from shared.volume import journal_writer
 
 IDLE = 30  # seconds that a connection may be silent between two requests
 CONNECTIONS = 200  # at once; beyond them 503
@@ -59,7 +58,7 @@ class AdminWorker:
         self._redis = connect_redis(settings.redis)
         self._queue = Queue(self._redis, new_consumer("admin"))
         self._outbox = Outbox(self._queue)
-        self._journal = self._writer()
+        self._journal = journal_writer(settings, f"admin-{self._index}", self._give_up, may_use_reserve=True)
         await self._journal.open()
         self._reader = Reader(settings.journal)
         self._directory = Directory(self._database)
@@ -139,16 +138,6 @@ class AdminWorker:
         settings = self._settings
         sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
         return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
-
-    def _writer(self) -> Writer:
-        settings = self._settings
-        limits = JournalLimits(
-            segment_size=settings.journal_segment_bytes,
-            segment_age=settings.journal_segment_age,
-            reserve=settings.reserve_bytes,
-        )
-        name = f"admin-{self._index}"
-        return Writer(settings.journal, name, limits=limits, may_use_reserve=True, on_poison=self._give_up)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

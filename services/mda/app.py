@@ -70,7 +70,9 @@ class MdaWorker:
         sweep = Sweep(self._database, self._queue, settings.journal, self._reader, open_age=settings.open_age)
         self._run(Sweeper(self._queue, sweep, interval=settings.sweep_interval).run())
         interval = settings.mda_maintenance_interval
-        self._run(keep_maintaining(self._database, self._redis, settings.journal, self._reader, interval))
+        self._run(
+            keep_maintaining(self._database, self._redis, settings.journal, self._reader, interval, settings.ages)
+        )
         for slot in range(settings.mda_parallel):
             self._loops.append(self._watched(self._take_work(slot)))
 

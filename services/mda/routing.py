@@ -15,6 +15,7 @@ from shared.mailbox.blobs import NewBlob
 from shared.mailbox.job import Deliver, Job, Outcome, Record, Step
 from shared.message.compose import delivered_to_header, return_path_header
 from shared.message.envelope import Recipient
+from shared.operations.origin import origin_json
 
 MAX_HOPS = 10  # redirects that one message may go through here
 MAX_RECEIVED = 100  # Received fields (RFC 5321 §6.3)
@@ -59,6 +60,7 @@ class Router:
             internal_date=envelope.received_at // 1_000_000,
             message_id=envelope.message_id or route.entry.rendered.message_id,
             waited=route.waited,
+            origin=origin_json(envelope),
         )
         return route.job
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from shared.config import CommonSettings
+from shared.operations.pruning import DAY, Ages
 
 
 class MdaSettings(CommonSettings):
@@ -21,3 +22,13 @@ class MdaSettings(CommonSettings):
     mda_maintenance_interval: float = Field(
         60.0, gt=0, description="Seconds between looks at what can be pruned and compacted, by one worker of all."
     )
+    mda_trace_age: float = Field(
+        90 * DAY, ge=8 * DAY, description="Seconds that outcomes and attempts are kept (`packetboat trace`)."
+    )
+    mda_rejected_age: float = Field(14 * DAY, gt=0, description="Seconds that refused mail is kept.")
+    mda_audit_age: float = Field(400 * DAY, gt=0, description="Seconds that the audit log is kept.")
+
+    @property
+    def ages(self) -> Ages:
+        """How long history is kept."""
+        return Ages(self.mda_trace_age, self.mda_rejected_age, self.mda_audit_age)

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from shared.db import Database
 from shared.journal.reader import Reader
 from shared.mailbox.maintenance import Progress, maintain
+from shared.operations.pruning import Ages, prune_history
 from shared.queue.lease import NamedLease
 from shared.queue.upkeep import AWAY
 
@@ -21,7 +22,9 @@ TURN = LEASE / 6  # seconds between renewals while a pass goes on
 log = structlog.get_logger(__name__)
 
 
-async def keep_maintaining(database: Database, redis: Redis, root: Path, reader: Reader, interval: float) -> None:
+async def keep_maintaining(
+    database: Database, redis: Redis, root: Path, reader: Reader, interval: float, ages: Ages
+) -> None:
     """Do one pass after the other, until cancelled; a pass is harmless where two workers do it at once."""
     lease = NamedLease(redis, "maintenance", ttl=LEASE)
     progress = Progress()
@@ -29,7 +32,7 @@ async def keep_maintaining(database: Database, redis: Redis, root: Path, reader:
         while True:
             await asyncio.sleep(interval)
             try:
-                await _pass(lease, database, root, reader, progress)
+                await _pass(lease, database, root, reader, progress, ages)
             except AWAY as error:
                 log.warning("maintenance paused", error=str(error))
     finally:
@@ -39,17 +42,20 @@ async def keep_maintaining(database: Database, redis: Redis, root: Path, reader:
             log.info("maintenance lease left to expire", error=str(error))
 
 
-async def _pass(lease: NamedLease, database: Database, root: Path, reader: Reader, progress: Progress) -> None:
+async def _pass(
+    lease: NamedLease, database: Database, root: Path, reader: Reader, progress: Progress, ages: Ages
+) -> None:
     if not await lease.acquire():
         return
     began = time.monotonic()
     renewing = asyncio.create_task(_renew(lease))
     try:
         report = await maintain(database, root, reader, progress=progress)
+        forgotten = await prune_history(database, root, ages)
     finally:
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
-    log.debug("maintained", seconds=round(time.monotonic() - began, 3), report=report)
+    log.debug("maintained", seconds=round(time.monotonic() - began, 3), report=report, forgotten=forgotten)
 
 
 async def _renew(lease: NamedLease) -> None:

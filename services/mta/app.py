@@ -25,6 +25,7 @@ from shared.errors import MailFailure
 from shared.maillog import MailLog
 from shared.metrics import SMTP_CONNECTIONS
 from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
+from shared.operations.rejections import RejectionRecorder
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Queue, new_consumer
 from shared.queue.outbox import Outbox
@@ -63,6 +64,8 @@ class MtaWorker:
         await self._journal.open()
         self._run(self._outbox.run())
         self._run(watch_epoch(queue, self._journal.epoch_changed))
+        self._rejections = RejectionRecorder(self._database)
+        self._run(self._rejections.run())
         self._desk = self._make_desk(tls)
         await self._listen()
 
@@ -92,6 +95,7 @@ class MtaWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._rejections.flush(everything=True)
         await self._redis.aclose()
         await self._database.close()
 
@@ -115,6 +119,7 @@ class MtaWorker:
             log=self._log,
             is_trusted=trusted.__contains__,
             plaintext_auth=settings.allow_plaintext_auth,
+            reject=self._rejections.put,
         )
 
     async def _listen(self) -> None:

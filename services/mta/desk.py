@@ -12,6 +12,7 @@ from services.mta.login import Logins
 from services.mta.recipients import Recipients
 from shared.maillog import MailLog
 from shared.net import ConnectionGate, TlsContexts
+from shared.operations.rejections import Rejection
 
 if TYPE_CHECKING:
     from services.mta.connection import Connection
@@ -31,4 +32,5 @@ class Desk:
     log: MailLog
     is_trusted: Callable[[str], bool]
     plaintext_auth: bool = False
+    reject: Callable[[Rejection], None] = lambda rejection: None  # puts it on record, without waiting
     sessions: set[Connection] = field(default_factory=set)

@@ -6,12 +6,13 @@ What may be sent to whom is in recipients.py, what becomes of it in accept.py.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 
 from services.mta import replies
 from services.mta.body import Body
 from services.mta.client import Role, Transaction
-from services.mta.commands import parse_bdat, parse_mail, parse_rcpt
+from services.mta.commands import Mail, parse_bdat, parse_mail, parse_rcpt
 from services.mta.connection import Connection, Farewell
 from services.mta.input import LineTooLong
 from services.mta.limits import EXCESS, MAX_AUTH_LINE, MAX_HELO, MAX_LINE
@@ -20,10 +21,12 @@ from shared.errors import MailFailure, PermanentFailure
 from shared.ids import new_id
 from shared.message.envelope import Envelope
 from shared.metrics import ACCEPTED
+from shared.operations.rejections import Rejection
 from shared.sasl.credentials import Credentials
 from shared.sasl.exchange import Exchange, encode
 from shared.sasl.mechanism import MECHANISMS, Challenge, Refused, Step
 
+_PATH = re.compile(r"<([^<>]*)>")
 _HELO = re.compile(r"[!-~\u0080-\ud7ff\ue000-\U0010ffff]+\Z")
 
 
@@ -121,8 +124,12 @@ class MailSession(Connection):
             raise replies.NESTED_MAIL()
         self._require_login()
         mail = parse_mail(arg or "", extended=self._client.extended)
-        await self._desk.recipients.check_sender(self._client, mail)
-        await self._desk.acceptance.check_space()
+        try:
+            await self._desk.recipients.check_sender(self._client, mail)
+            await self._desk.acceptance.check_space()
+        except MailFailure as failure:
+            self._tell_refusal(mail, failure)
+            raise
         self._transaction = Transaction(mail, new_id())
         await self.push(replies.SENDER_OK)
 
@@ -135,7 +142,7 @@ class MailSession(Connection):
             rcpt = parse_rcpt(arg or "", extended=self._client.extended, smtputf8=transaction.mail.smtputf8)
             await self._desk.recipients.add(self._client, transaction, rcpt)
         except MailFailure as failure:
-            self._tell_refusal(transaction, failure, arg or "")
+            self._tell_refusal(transaction.mail, failure, arg or "")
             raise
         await self.push(replies.RECIPIENT_OK)
 
@@ -242,7 +249,7 @@ class MailSession(Connection):
         try:
             envelope = await self._unhurried(self._accept(transaction, body))
         except MailFailure as failure:
-            self._tell_refusal(transaction, failure)
+            self._tell_refusal(transaction.mail, failure, ", ".join(r.address for r in transaction.recipients.values()))
             raise
         self._commands = self._errors = 0
         ACCEPTED.labels(self._client.role.value).inc()
@@ -267,9 +274,16 @@ class MailSession(Connection):
             account=envelope.origin.account,
         )
 
-    def _tell_refusal(self, transaction: Transaction, failure: MailFailure, recipient: str = "") -> None:
-        sender = str(transaction.mail.sender or "")
-        self._desk.log.rejected(ip=self._client.ip, sender=sender, recipient=recipient[:MAX_HELO], reply=str(failure))
+    def _tell_refusal(self, mail: Mail, failure: MailFailure, recipient: str = "") -> None:
+        client, sender = self._client, str(mail.sender or "")
+        named = _PATH.search(recipient[:MAX_LINE])
+        to = named[1] if named else recipient[:MAX_HELO]
+        self._desk.log.rejected(ip=client.ip, sender=sender, recipient=to, reply=str(failure))
+        account = client.account.address if client.account is not None else ""
+        listener, reply = client.role.value, str(failure)
+        self._desk.reject(
+            Rejection(time.time(), listener, client.ip, reply, client.helo, client.tls, account, sender, to)
+        )
 
     # the rest
 

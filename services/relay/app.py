@@ -28,6 +28,7 @@ from shared.dns import Resolver
 from shared.errors import TemporaryFailure
 from shared.journal.reader import Reader
 from shared.maillog import MailLog
+from shared.operations.sites import Throttles
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Queue, new_consumer
 from shared.queue.outbox import Outbox
@@ -58,6 +59,7 @@ class RelayWorker:
         self._runs: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(settings.relay_connections)
         self._engine: Engine | None = None
+        self._throttles = Throttles(settings.relay_concurrency)
 
     async def start(self) -> None:
         """Connect and begin; ConfigurationError, or whatever is away."""
@@ -78,7 +80,7 @@ class RelayWorker:
         self._engine = Engine(
             database=self._database,
             queue=self._queue,
-            sites=Sites(redis, lambda _site: settings.relay_concurrency, lease_ms=lease_ms),
+            sites=Sites(redis, self._throttles.connections, lease_ms=lease_ms),
             reader=reader,
             router=Router(Resolver(settings.resolver), policy_of(settings)),
             recorder=self._recorder,
@@ -143,6 +145,7 @@ class RelayWorker:
         self._spawn("sweep", Sweeper(self._queue, sweep, interval=self._settings.sweep_interval).run())
         self._spawn("epoch", watch_epoch(self._queue, self._writer.epoch_changed))
         self._spawn("expire", _keep_expiring(reader))
+        self._spawn("throttles", self._throttles.keep_reading(self._database, engine.sites))
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from services.relay.letter import Letter
 from services.relay.route import Hop
 from shared.errors import PacketboatError
+from shared.net import describe_tls
 from shared.smtp.client import (
     Abandoned,
     Client,
@@ -27,6 +28,7 @@ from shared.smtp.client import (
     Verb,
 )
 from shared.smtp.dots import BareLineEnd
+from shared.smtp.outcome import Via
 from shared.smtp.reply import Reply, local_reply
 
 READ_SIZE = 64 * 1024
@@ -134,6 +136,7 @@ class Connection:
         self._writer = writer
         self.last_reply: Reply | None = None  # why the session ended
         self._letters: dict[object, Letter] = {}
+        self._begun: dict[object, float] = {}  # when each was, by the loop's clock
         self._message = b""  # in wire form, to go out with what follows it
         raw: socket.socket | None = writer.get_extra_info("socket")
         if raw is not None:
@@ -149,6 +152,12 @@ class Connection:
     def offers_dsn(self) -> bool:
         """Whether the host takes over the notifications (RFC 3461)."""
         return "DSN" in self.client.extensions
+
+    def via(self, letter: Letter) -> Via:
+        """Return how a letter that has been reported went."""
+        now = asyncio.get_running_loop().time()
+        seconds = now - self._begun.pop(letter.transaction, now)
+        return Via(self.hop.address, describe_tls(self._writer.transport), round(seconds, 3))
 
     async def get_ready(self, context: ssl.SSLContext) -> None:
         """Go through greeting, EHLO, STARTTLS and AUTH; HostFailure if that fails."""
@@ -207,6 +216,7 @@ class Connection:
                 return  # a large message may fail half-way: nobody else's reply must be lost with it
             letter = waiting.popleft()
             self._letters[letter.transaction] = letter
+            self._begun[letter.transaction] = asyncio.get_running_loop().time()
             for event in self.client.begin(letter.transaction):
                 if isinstance(event, Finished):
                     report(self._letters.pop(event.transaction), event.replies)

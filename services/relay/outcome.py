@@ -15,10 +15,12 @@ from services.relay.state import EntryState
 from shared.journal.reference import Reference
 from shared.message.dsn import DsnKind
 from shared.message.envelope import Envelope, Lane, Recipient
+from shared.operations.origin import origin_json
 from shared.smtp.outcome import Deferred, Delivered, Failed, Outcome
 from shared.smtp.reply import Reply
 
 MAX_REASON = 1000  # characters
+MAX_SITE = 300  # characters of a site that an attempt keeps
 EXPIRED = "5.4.7"  # RFC 3463: delivery time expired
 
 
@@ -49,7 +51,7 @@ class Final:
         """Return the values of relay.sql's `record`."""
         envelope = self.envelope
         detail = dict(self.detail, child=self.notice.child) if self.notice else self.detail
-        text = orjson.dumps(detail).decode()
+        text = f'{orjson.dumps(detail).decode()[:-1]},"origin":{origin_json(envelope)}}}'
         return (
             envelope.id, self.recipient, self.recipient, self.outcome, self.at,
             envelope.sender, envelope.message_id, text,
@@ -67,6 +69,12 @@ class Wait:
     reason: str
     warned: bool
     notice: Notice | None = None
+    attempt: dict[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+
+    def attempt_row(self) -> tuple[Any, ...]:
+        """Return the values of relay.sql's `insert_attempts`."""
+        return self.report.envelope.id, self.recipient, int(self.at * 1e6), orjson.dumps(self.attempt).decode()
 
     def row(self, segment_id: int) -> tuple[Any, ...]:
         """Return the values of relay.sql's `defer`."""
@@ -81,6 +89,7 @@ class Wait:
 class Verdicts:
     """All that a report leads to."""
 
+    site: str = ""
     finals: list[Final] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
 
@@ -97,14 +106,14 @@ class Verdicts:
 
 def judge(report: Report, schedule: Schedule, now: float) -> Verdicts:
     """Decide what is recorded of a report at `now`, Unix seconds."""
-    verdicts = Verdicts()
+    verdicts = Verdicts(report.site)
     for recipient, outcome in report.outcomes:
         match outcome:
             case Delivered():
                 verdicts.finals.append(_relayed(report, recipient, outcome, now))
-            case Failed(reply, host):
-                status = reply.status or "5.0.0"
-                verdicts.finals.append(_failed(report, recipient, reply, host, status, now))
+            case Failed():
+                status = outcome.reply.status or "5.0.0"
+                verdicts.finals.append(_failed(report, recipient, outcome, status, now))
             case Deferred():
                 _judge_deferred(verdicts, report, recipient, outcome, schedule, now)
     return verdicts
@@ -119,7 +128,7 @@ def _judge_deferred(
     warned = waiting.warned if waiting else False
     step = schedule.after_failure(accepted, now, warned=warned, null_sender=null_sender)
     if step is Step.EXPIRE and not report.held:
-        verdicts.finals.append(_failed(report, recipient, outcome.reply, outcome.host, EXPIRED, now, expired=True))
+        verdicts.finals.append(_failed(report, recipient, outcome, EXPIRED, now, expired=True))
         return
     due = schedule.next_attempt(accepted, now, attempts, null_sender=null_sender, spread=random.random())
     notice = None
@@ -130,7 +139,10 @@ def _judge_deferred(
             DsnKind.DELAYED, envelope, report.reference, recipient, outcome.reply, outcome.host, status, now, until
         )
     reason = _reason(outcome.reply, outcome.host)
-    verdicts.waits.append(Wait(report, recipient.address, due, attempts, reason, warned or step is Step.WARN, notice))
+    attempt = {"attempt": attempts, "site": report.site[:MAX_SITE], **attempt_of(outcome)}
+    verdicts.waits.append(
+        Wait(report, recipient.address, due, attempts, reason, warned or step is Step.WARN, notice, attempt, now)
+    )
 
 
 def _relayed(report: Report, recipient: Recipient, outcome: Delivered, now: float) -> Final:
@@ -140,15 +152,22 @@ def _relayed(report: Report, recipient: Recipient, outcome: Delivered, now: floa
         notice = Notice(
             DsnKind.RELAYED, report.envelope, report.reference, recipient, outcome.reply, outcome.host, status, now
         )
-    detail = {"host": outcome.host, "reply": str(outcome.reply)}
-    return Final(report.envelope, recipient.address, "relayed", detail, int(now * 1e6), notice)
+    return Final(report.envelope, recipient.address, "relayed", attempt_of(outcome), int(now * 1e6), notice)
+
+
+def attempt_of(outcome: Outcome) -> dict[str, Any]:
+    """Return what is kept of an attempt: host, address, TLS, reply, seconds."""
+    via = outcome.via
+    went = {"address": via.address, "tls": via.tls, "seconds": via.seconds} if via is not None else {}
+    return {"host": outcome.host, **went, "reply": str(outcome.reply)}
 
 
 def _failed(
-    report: Report, recipient: Recipient, reply: Reply, host: str, status: str, now: float, *, expired: bool = False
+    report: Report, recipient: Recipient, failure: Failed | Deferred, status: str, now: float, *, expired: bool = False
 ) -> Final:
     """A failure that nobody may be told of is on record as `failed`."""
-    detail = {"host": host, "reply": str(reply)} | ({"expired": True} if expired else {})
+    reply, host = failure.reply, failure.host
+    detail = attempt_of(failure) | ({"expired": True} if expired else {})
     notice = None
     if wants(DsnKind.FAILED, report.envelope, recipient):
         notice = Notice(DsnKind.FAILED, report.envelope, report.reference, recipient, reply, host, status, now)

@@ -17,11 +17,12 @@ from shared.errors import PacketboatError, TemporaryFailure
 from shared.journal.errors import RecordUnavailable
 from shared.mailbox.blobs import chunked, lock_segments
 from shared.maillog import MailLog
-from shared.metrics import RELAY_OUTCOMES
+from shared.metrics import RELAY_ATTEMPTS, RELAY_OUTCOMES
 from shared.queue.delivery import Item
 from shared.queue.outbox import Outbox
 
 BATCH = 256  # reports in one transaction
+COUNTED_SITES = 200  # with a metric each; the rest is "other"
 PAUSE_FIRST = 0.1  # seconds after a failure
 PAUSE_MOST = 10.0
 AGAIN = 60.0  # seconds until a report that can't be recorded for a reason of its own is made anew
@@ -58,6 +59,7 @@ class Recorder:
         self._clock = clock
         self._requests: deque[_Request] = deque()
         self._filled = asyncio.Event()
+        self._sites: set[str] = set()  # those with a counter of their own
         self.trouble = ""  # why nothing can be recorded now, for /readyz
 
     async def record(self, reports: Sequence[Report]) -> list[float | None]:
@@ -156,11 +158,22 @@ class Recorder:
     def _tell(self, verdicts: Verdicts) -> None:
         for final in verdicts.finals:
             RELAY_OUTCOMES.labels(final.outcome).inc()
+            self._count(verdicts.site, final.outcome)
             self._tell_final(final)
         for wait in verdicts.waits:
             RELAY_OUTCOMES.labels("deferred").inc()
+            self._count(verdicts.site, "deferred")
             entry = wait.report.envelope.id
             self._log.deferred(entry, recipient=wait.recipient, reason=wait.reason, until=wait.due_at)
+
+    def _count(self, site: str, outcome: str) -> None:
+        """Count an attempt; site names come from other people's DNS, so there is a limit to them."""
+        if site not in self._sites:
+            if len(self._sites) >= COUNTED_SITES:
+                site = "other"
+            else:
+                self._sites.add(site)
+        RELAY_ATTEMPTS.labels(site or "none", outcome).inc()
 
     def _tell_final(self, final: Final) -> None:
         entry, detail = final.envelope.id, final.detail
@@ -193,6 +206,8 @@ def _defer(waits: Sequence[Wait]) -> Work[None]:
         rows[wait.report.envelope.id, wait.recipient] = wait.row(segment)
     for chunk in chunked(list(rows.values())):
         yield sql.defer(rows=chunk)
+    for chunk in chunked([wait.attempt_row() for wait in waits]):
+        yield sql.insert_attempts(rows=chunk)
 
 
 def _resolve(request: _Request, results: list[float | None]) -> None:

@@ -22,7 +22,7 @@ from shared.journal.reference import Reference
 from shared.metrics import RELAY_CONNECTIONS
 from shared.queue.sites import SiteItem, SiteLease, SiteLeaseLost
 from shared.smtp.dots import BareLineEnd
-from shared.smtp.outcome import Deferred, Failed, outcome_of
+from shared.smtp.outcome import Deferred, Failed, Via, outcome_of
 from shared.smtp.reply import Reply, local_reply
 
 TAKE = 32  # items taken at once
@@ -194,7 +194,7 @@ class SiteRun:
 
     def _fail_hop(self, reply: Reply | None) -> None:
         hop = self._hops.pop(0)
-        self._failure = Deferred(reply or self._failure.reply, hop.host)
+        self._failure = Deferred(reply or self._failure.reply, hop.host, Via(hop.address))
 
     async def _give_up(self, letters: Sequence[Letter]) -> None:
         """No host gives us a session: all of the site's entries wait, unless others have sessions with it."""
@@ -206,9 +206,9 @@ class SiteRun:
 
     def _report(self, letter: Letter, replies: tuple[Reply, ...]) -> None:
         assert self._connection is not None
-        host, dsn = self._connection.hop.host, self._connection.offers_dsn
+        host, dsn, via = self._connection.hop.host, self._connection.offers_dsn, self._connection.via(letter)
         for recipient, reply in zip(letter.recipients, replies, strict=True):
-            letter.job.outcomes.append((recipient, outcome_of(reply, host, dsn=dsn)))
+            letter.job.outcomes.append((recipient, outcome_of(reply, host, dsn=dsn, via=via)))
 
     # Afterwards: what is to be recorded.
 

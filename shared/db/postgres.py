@@ -13,6 +13,7 @@ import asyncpg
 from shared.db.database import Conflict, DatabaseUnavailable, Rows, Work
 from shared.db.migrations import migrations
 from shared.db.statement import Engine, Statement
+from shared.db.timing import READ, WRITE
 from shared.errors import ConfigurationError
 
 P = ParamSpec("P")
@@ -78,7 +79,8 @@ class PostgresDatabase:
                 self._pool.acquire(timeout=CONNECT_TIMEOUT) as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                return await _drive(connection, work(*args, **kwargs))
+                with READ.time():
+                    return await _drive(connection, work(*args, **kwargs))
         except _UNAVAILABLE as error:
             raise DatabaseUnavailable(f"PostgreSQL: {error}") from error
 
@@ -101,6 +103,10 @@ class PostgresDatabase:
             raise DatabaseUnavailable(f"PostgreSQL: {error}") from error
 
     async def _attempt(self, work: Work[T], *, durable: bool) -> T:
+        with WRITE.time():
+            return await self._commit(work, durable=durable)
+
+    async def _commit(self, work: Work[T], *, durable: bool) -> T:
         async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as connection, connection.transaction():
             if not durable:
                 await connection.execute("SET LOCAL synchronous_commit = off")

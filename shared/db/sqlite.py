@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from shared.db.database import Conflict, DatabaseUnavailable, Rows, Work
 from shared.db.migrations import migrations
 from shared.db.statement import Engine, Statement
+from shared.db.timing import SCAN, WRITE
 from shared.db.turn import Turn
 from shared.errors import ConfigurationError
 
@@ -68,7 +69,8 @@ class SqliteDatabase:
 
     async def scan(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: _snapshot(self._scanner(), work(*args, **kwargs)))
+        with SCAN.time():
+            return await loop.run_in_executor(self._pool, lambda: _snapshot(self._scanner(), work(*args, **kwargs)))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writer.close)
@@ -124,7 +126,8 @@ class _Writer:
             try:
                 with self._turn:
                     closing = self._gather(group)
-                    self._commit(group)
+                    with WRITE.time():
+                        self._commit(group)
             except BaseException as error:  # noqa: BLE001 - every waiter must learn of it
                 failure = _translate(error)
                 for job in group:

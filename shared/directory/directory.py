@@ -13,6 +13,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -20,6 +21,7 @@ from shared.address import Address, AddressError, parse_address
 from shared.db import Database, Rows, Work, load
 from shared.directory import passwords
 from shared.directory.model import Account, Domain, Expansion, Verdict
+from shared.errors import TemporaryFailure
 
 MAX_DEPTH = 10  # aliases of aliases
 MAX_TARGETS = 1000  # of one address, all told
@@ -27,6 +29,7 @@ CACHE_SECONDS = 5.0
 CACHE_SIZE = 20_000
 LOGIN_CACHE_SECONDS = 600.0
 LOGIN_CACHE_SIZE = 10_000
+LOGIN_NOTE_SECONDS = 600.0  # between two notes of when an account logged in
 HASHING_THREADS = 4  # 19 MiB each
 
 sql = load("directory")
@@ -40,6 +43,7 @@ class Directory:
         self._database = database
         self._verdicts: _Cache[Verdict] = _Cache(CACHE_SIZE, CACHE_SECONDS, clock)
         self._logins: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_CACHE_SECONDS, clock)
+        self._noted: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_NOTE_SECONDS, clock)
         self._secret = os.urandom(32)
         self._hashing = asyncio.Semaphore(HASHING_THREADS)
 
@@ -84,10 +88,21 @@ class Directory:
             if await self._matches(row["hash"], password):
                 await self._upgrade(row["id"], row["hash"], password)
                 account = Account.from_row(row, "account_id")
-                return account if account.enabled else None
+                if not account.enabled:
+                    return None
+                await self._note_login(account)
+                return account
         if not rows:
             await self._hash(passwords.verify_password, passwords.decoy(), password)
         return None
+
+    async def _note_login(self, account: Account) -> None:
+        """Keep when an account logged in last; once in a while, so that it costs busy clients nothing."""
+        if self._noted.get(str(account.id)):
+            return
+        self._noted.put(str(account.id), True)
+        with suppress(TemporaryFailure):  # no reason to refuse anybody
+            await self._database.write_relaxed(_note_login, account.id, time.time_ns() // 1000)
 
     async def _matches(self, stored: str, password: str) -> bool:
         text = f"{stored}\0{password}".encode("utf-8", "surrogatepass")
@@ -218,6 +233,12 @@ def _credentials(login: str) -> Work[Rows]:
         return []
     rows = yield sql.credentials(address=key)
     return rows
+
+
+def _note_login(account: int, now: int) -> Work[None]:
+    rows = yield sql.account_by_id(id=account)
+    if rows:
+        yield sql.note_login(account_id=account, at=now)
 
 
 def _upgrade(credential: int, old: str, fresh: str) -> Work[None]:

@@ -275,7 +275,7 @@ def _correct_details(tasks: Sequence[_Task]) -> Work[None]:
     yield sql.set_detail.many(
         [
             {
-                "detail": _delivered_detail(delivered.mailbox, delivered.step.mailbox),
+                "detail": _delivered_detail(job, delivered.mailbox, delivered.step.mailbox),
                 "entry": job.entry,
                 "recipient": delivered.step.recipient,
                 "target": delivered.step.target,
@@ -311,12 +311,17 @@ def _key(job: Job, step: Step) -> tuple[str, str, str]:
 def _ledger_values(job: Job, step: Step, now: int) -> tuple[str, int, str, str, str]:
     if isinstance(step, Record):
         detail = orjson.dumps({key: text[:MAX_DETAIL] for key, text in step.detail.items()}).decode()
-        return step.outcome.value, now, job.sender, job.message_id, detail
-    return Outcome.DELIVERED.value, now, job.sender, job.message_id, _delivered_detail(step.mailbox)
+        return step.outcome.value, now, job.sender, job.message_id, _with_origin(job, detail)
+    return Outcome.DELIVERED.value, now, job.sender, job.message_id, _delivered_detail(job, step.mailbox)
 
 
-def _delivered_detail(mailbox: str, wanted: str = "") -> str:
+def _delivered_detail(job: Job, mailbox: str, wanted: str = "") -> str:
     if mailbox == INBOX and not wanted:
-        return '{"mailbox":"INBOX"}'
+        return _with_origin(job, '{"mailbox":"INBOX"}')
     detail = {"mailbox": mailbox} | ({"wanted": wanted} if wanted else {})
-    return orjson.dumps(detail).decode()
+    return _with_origin(job, orjson.dumps(detail).decode())
+
+
+def _with_origin(job: Job, detail: str) -> str:
+    """Put the origin's JSON into that of a detail, which is never empty: it is rendered once for all recipients."""
+    return f'{detail[:-1]},"origin":{job.origin}}}' if job.origin and detail != "{}" else detail

@@ -56,6 +56,7 @@ class Job:
     internal_date: int  # Unix seconds
     message_id: str = ""
     waited: bool = False  # `pending` has rows of it, which go when it is done
+    origin: str = ""  # JSON: where it came from, kept in the ledger's detail
 
     @property
     def entry(self) -> str:

@@ -314,7 +314,7 @@ def alias(actor: Actor, address: str) -> Work[dict[str, Any]]:
     key = _own_address(actor, address, "alias")
     view = yield from _find_alias(key)
     if view is None:
-        raise NotFound(f"there is no alias {address}: see `packetboat alias list`")
+        raise NotFound("there is no such alias: see `packetboat alias list`")
     return view
 
 

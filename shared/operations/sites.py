@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -34,13 +33,13 @@ class Throttles:
         """Return how many connections a site may have, of all replicas."""
         return self._connections.get(site) or self._default
 
-    async def keep_reading(self, database: Database, sites: Callable[[], Sites]) -> None:
+    async def keep_reading(self, database: Database, sites: Sites) -> None:
         """Read what operators set, until cancelled."""
         while True:
             try:
                 rows = await database.read(_throttles)
                 self._connections = {row["site"]: row["connections"] for row in rows}
-                await self._pause_again(rows, sites())
+                await self._pause_again(rows, sites)
             except AWAY as error:
                 log.warning("throttles not read", error=str(error))
             await asyncio.sleep(RELOAD)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from time import time
 from typing import Any, TypeVar
 
+from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -25,6 +26,9 @@ from shared.queue.scripts import SCRIPT_CHUNK, Script
 LEASE_MS = 60_000
 PROMOTE_AGAIN_MS = 1_000  # until a delayed entry that is also being worked on is looked at again
 CONSUMER_IDLE_MS = 3_600_000  # after which a consumer that owns nothing is forgotten
+
+
+RECLAIMED = Counter("packetboat_leases_reclaimed", "Leases of silent workers that were taken over", ["lane"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ class Queue:
             await self._regroup(keys, error)
             return []
         self._cursors[lane] = cursor
+        RECLAIMED.labels(lane.value).inc(len(rows))
         return [
             Lease(Item(entry, lane, reference), token, int(earlier) + int(deliveries))
             for token, entry, reference, earlier, deliveries in rows

@@ -322,7 +322,7 @@ def test_the_queue_on_a_running_stack(world: World) -> None:
     assert "1 recipient" in world.b.cli("queue", "retry", retried)
     world.sink.wait_for(1, timeout=10, where=lambda m: b"for first" in m.data)
     assert "dropped 1 recipient" in world.b.cli("queue", "drop", dropped)
-    assert [event["what"] for event in world.trace(world.b, dropped)] == ["accepted", "dropped"]
+    assert [event["what"] for event in world.trace(world.b, dropped)] == ["accepted", "deferred", "dropped"]
     eventually(lambda: "the queue is empty" in world.b.cli("queue", "list"), "an empty queue")
     for command in ("show", "retry", "drop"):
         assert "wait" in world.b.cli("queue", command, dropped, check=False)

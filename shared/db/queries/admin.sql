@@ -46,10 +46,6 @@ ON CONFLICT DO NOTHING RETURNING id
 -- name: delete_credential
 DELETE FROM credential WHERE account_id = :account_id AND name = :name RETURNING id
 
--- name: note_login
-INSERT INTO login (account_id, at) VALUES (:account_id, :at)
-ON CONFLICT (account_id) DO UPDATE SET at = excluded.at
-
 -- name: domain_view
 SELECT d.id, d.name, d.catchall, d.postmaster, d.created_at, t.name AS alias_of,
   (SELECT count(*) FROM account a WHERE a.domain_id = d.id AND a.removed_at IS NULL) AS accounts,

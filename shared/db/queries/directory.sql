@@ -91,3 +91,7 @@ VALUES (:domain_id, :address, :target, :now) ON CONFLICT DO NOTHING RETURNING id
 
 -- name: delete_alias
 DELETE FROM alias WHERE address = :address AND (:target = '' OR target = :target) RETURNING id
+
+-- name: note_login
+INSERT INTO login (account_id, at) VALUES (:account_id, :at)
+ON CONFLICT (account_id) DO UPDATE SET at = excluded.at

@@ -31,3 +31,6 @@ DELETE FROM pending WHERE entry IN (:entries...) AND lane = 'relay' AND EXISTS (
   SELECT 1 FROM ledger
   WHERE ledger.entry = pending.entry AND ledger.recipient = pending.recipient AND ledger.target = pending.target
 )
+
+-- name: insert_attempts
+INSERT INTO attempt (entry, recipient, at, detail) VALUES :rows...
