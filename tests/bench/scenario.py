@@ -56,6 +56,7 @@ class Sizes:
     accept: int = 15_000
     accept_large: int = 2_000
     latency: int = 1_500
+    syncs: int = 1_000
     end_to_end: int = 5_000
     relay: int = 5_000
     mailbox: int = 10_000
@@ -72,6 +73,7 @@ TINY = Sizes(
     accept=300,
     accept_large=50,
     latency=50,
+    syncs=100,
     end_to_end=200,
     relay=200,
     mailbox=200,

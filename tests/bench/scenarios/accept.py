@@ -10,6 +10,7 @@ from tests.bench.accounts import ACCOUNTS, SENDER
 from tests.bench.corpus import plain_mail
 from tests.bench.drivers.conversations import connect, exchange
 from tests.bench.drivers.smtp import smtp_source
+from tests.bench.drivers.syncs import SyncCount
 from tests.bench.scenario import Better, Meter, Row, Sample, Samples, Scenario, Setting, Sizes
 from tests.bench.scenarios.durability import require_survival
 from tests.bench.scenarios.sides import packetboat_mta, postfix_hold
@@ -59,6 +60,25 @@ def measure_latency(server: Server, setting: Setting) -> Samples:
     return {"accept-latency": p50, "accept-latency-p99": Sample(percentiles[98] * 1000, p50.client_share)}
 
 
+def measure_syncs(server: Server, setting: Setting) -> Samples:
+    """Syncs per 1,000 messages under strace, 50 sessions; with one session there must be one per message."""
+    server.reset()
+    server.start()
+    alone = _count_syncs(server, setting.sizes.syncs, sessions=1)
+    if alone.total < setting.sizes.syncs:
+        raise AssertionError(f"{server.name}: {alone.total} syncs for {setting.sizes.syncs} messages one by one")
+    together = _count_syncs(server, setting.sizes.syncs, sessions=50)
+    server.stop()
+    notes = {"messages": setting.sizes.syncs, "one_session": alone.calls, "50_sessions": together.calls}
+    return {"accept-syncs": Sample(together.total * 1000 / setting.sizes.syncs, notes=notes)}
+
+
+def _count_syncs(server: Server, messages: int, sessions: int) -> SyncCount:
+    with SyncCount(server.roots()) as count:
+        smtp_source(server.smtp, RECIPIENT, messages=messages, sessions=sessions, size=SMALL, reuse=True)
+    return count
+
+
 def _source_scenario(name: str, title: str, bar: float, sessions: int, size: int, reuse: bool) -> Scenario:
     count = "accept_large" if size == LARGE else "accept"
     assert count in Sizes.__dataclass_fields__
@@ -86,5 +106,13 @@ SCENARIOS = (
         ours=packetboat_mta,
         peers={"postfix": postfix_hold},
         measure=measure_latency,
+    ),
+    Scenario(
+        name="accept-syncs",
+        title="fsync and fdatasync calls under strace; one session: at least one per message",
+        rows=(Row("accept-syncs", "per 1,000", Better.LOWER),),
+        ours=packetboat_mta,
+        peers={"postfix": postfix_hold},
+        measure=measure_syncs,
     ),
 )
