@@ -67,7 +67,7 @@ class Reader:
 
     def draft(self, ref: Reference) -> Draft:
         """Return a record to be written again elsewhere, its envelope byte by byte, all but a large file verified."""
-        record = self._segment_bytes(ref, ref.offset, ref.length)
+        record = self._segment_bytes(ref.segment, ref.offset, ref.length)
         try:
             header = _header(ref, record)
             check_body(header, record)
@@ -78,7 +78,7 @@ class Reader:
 
     def envelope(self, ref: Reference) -> Envelope:
         """Return the envelope without reading the message; header and envelope are verified."""
-        data = self._segment_bytes(ref, ref.offset, ref.body - ref.offset)
+        data = self._segment_bytes(ref.segment, ref.offset, ref.body - ref.offset)
         try:
             return parse_envelope(_header(ref, data), data)
         except BadRecord as error:
@@ -93,7 +93,7 @@ class Reader:
         pieces: list[bytes] = []
         if start < min(end, ref.inline):
             inline_end = min(end, ref.inline)
-            pieces.append(self._segment_bytes(ref, ref.body + start, inline_end - start))
+            pieces.append(self._segment_bytes(ref.segment, ref.body + start, inline_end - start))
         if end > max(start, ref.inline):
             begin = max(start - ref.inline, 0)
             pieces.append(self._large_bytes(ref, begin, end - ref.inline - begin))
@@ -110,6 +110,10 @@ class Reader:
         """Return envelopes and messages as `read_many` returns messages."""
         return self._many(refs, _with_envelope)
 
+    def stretch(self, segment: str, start: int, length: int) -> bytes:
+        """Return octets of a segment as they are, nothing verified: to find out which records are worth reading."""
+        return self._segment_bytes(segment, start, length)
+
     def scan(self, segment: str, length: int | None = None) -> Iterator[ScannedRecord | Corruption | TornTail]:
         """Yield a segment's records and damage, up to `length` bytes or the file's end.
 
@@ -123,7 +127,7 @@ class Reader:
             raise RecordUnavailable(f"segment {segment}: {error.strerror}") from error
 
     def _verified(self, ref: Reference) -> tuple[Header, bytes, bytes]:
-        record = self._segment_bytes(ref, ref.offset, ref.length)
+        record = self._segment_bytes(ref.segment, ref.offset, ref.length)
         return self._checked(ref, record)
 
     def _checked(self, ref: Reference, record: bytes) -> tuple[Header, bytes, bytes]:
@@ -156,7 +160,7 @@ class Reader:
         start = batch[0][1].offset
         end = max(ref.offset + ref.length for _, ref in batch)
         try:
-            data = self._segment_bytes(batch[0][1], start, end - start) if len(batch) > 1 else b""
+            data = self._segment_bytes(batch[0][1].segment, start, end - start) if len(batch) > 1 else b""
         except RecordUnavailable:
             data = b""  # one by one, so that each gets its own failure or its bytes
         for index, ref in batch:
@@ -168,18 +172,18 @@ class Reader:
             except RecordUnavailable as failure:
                 yield index, failure
 
-    def _segment_bytes(self, ref: Reference, offset: int, length: int) -> bytes:
+    def _segment_bytes(self, segment: str, offset: int, length: int) -> bytes:
         for attempt in range(2):
             try:
-                with self._segment(ref.segment) as file:
+                with self._segment(segment) as file:
                     data = os.pread(file.descriptor, length, offset)
                 break
             except OSError as error:
-                self._descriptors.forget(sealed_path(self._root, ref.segment))
+                self._descriptors.forget(sealed_path(self._root, segment))
                 if attempt or error.errno != errno.ESTALE:
-                    raise _unavailable(ref, error.strerror or "unreadable") from error
+                    raise _unreadable(segment, offset, error.strerror or "unreadable") from error
         if len(data) != length:
-            raise _unavailable(ref, f"{len(data)} of {length} bytes at {offset}")
+            raise _unreadable(segment, offset, f"{len(data)} of {length} bytes")
         return data
 
     def _large_bytes(self, ref: Reference, offset: int, length: int) -> bytes:
@@ -252,4 +256,8 @@ def _belongs(run: list[tuple[int, Reference]], ref: Reference) -> bool:
 
 
 def _unavailable(ref: Reference, reason: str) -> RecordUnavailable:
-    return RecordUnavailable(f"record {ref.segment}:{ref.offset}: {reason}")
+    return _unreadable(ref.segment, ref.offset, reason)
+
+
+def _unreadable(segment: str, offset: int, reason: str) -> RecordUnavailable:
+    return RecordUnavailable(f"record {segment}:{offset}: {reason}")

@@ -93,6 +93,10 @@ class Content:
             for row, result in zip(rows, found, strict=True)
         ]
 
+    def stretch(self, segment: str, start: int, length: int) -> bytes:
+        """Return octets of a segment as they lie, unverified; in a thread. RecordUnavailable: read one by one."""
+        return self._reader.stretch(segment, start, length)
+
     async def sections(
         self,
         rows: Sequence[Row],

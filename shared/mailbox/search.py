@@ -1,20 +1,28 @@
-"""Text search: the journal's records are scanned, decoded, in batches and in threads (DESIGN §7)."""
+"""Text search: stretches of the journal are filtered as they lie; what is left is decoded (DESIGN §7).
+
+Both happen in batches and in threads. Only verified bytes make a message match.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from operator import itemgetter
 from typing import TypeAlias
 
-from shared.mailbox.content import Content, Failure, Row
+from shared.mailbox.content import Content, Failure, RecordUnavailable, Row
 from shared.message.header import decode_words, iterate_fields, unfold
+from shared.message.prefilter import Prefilter, prefilter
 from shared.message.text import contains_text
 
-BATCH_BYTES = 4 * 1024 * 1024  # octets read and searched at a time, unless a single message is longer
+STRETCH_BYTES = 2 * 1024 * 1024  # octets of a segment filtered at a time, unless a single record is longer
+STRETCH_GAP = 64 * 1024  # octets between two records that are cheaper read than skipped
+BATCH_BYTES = 4 * 1024 * 1024  # octets read and decoded at a time, unless a single message is longer
 BATCH_MESSAGES = 1_000
-PARALLEL_BATCHES = 2  # in memory at once: reading one while another is searched
+PARALLEL_STRETCHES = 3  # in memory at once, each with its batch: filtering doesn't hold the interpreter's lock
 
 
 class Scope(Enum):
@@ -42,7 +50,7 @@ class TextSearch:
 
     def __init__(self, content: Content) -> None:
         self._content = content
-        self._slots = asyncio.Semaphore(PARALLEL_BATCHES)
+        self._slots = asyncio.Semaphore(PARALLEL_STRETCHES)
 
     async def matches(self, rows: Sequence[Row], keys: Sequence[TextKey]) -> Found:
         """Return for each key the UIDs of the messages that match; one pass for all keys.
@@ -50,10 +58,11 @@ class TextSearch:
         A message whose bytes can't be had doesn't match. Cancelling ends it after the current batch.
         """
         found: Found = [set() for _ in keys]
+        filters = _filters(keys)
         async with asyncio.TaskGroup() as tasks:
-            for batch in _batches(rows):
+            for stretch in _stretches(rows):
                 await self._slots.acquire()
-                tasks.create_task(self._search(batch, keys, found))
+                tasks.create_task(self._search(stretch, keys, filters, found))
         return found
 
     async def text_matches(
@@ -62,14 +71,66 @@ class TextSearch:
         """Return the UIDs of the messages that match one key."""
         return (await self.matches(rows, [TextKey(scope, text, header)]))[0]
 
-    async def _search(self, rows: Sequence[Row], keys: Sequence[TextKey], found: Found) -> None:
+    async def _search(
+        self, rows: Sequence[Row], keys: Sequence[TextKey], filters: Sequence[Prefilter], found: Found
+    ) -> None:
         try:
-            messages = await self._content.read_many(rows)
-            hits = await asyncio.to_thread(_search_batch, rows, messages, keys)
-            for uids, more in zip(found, hits, strict=True):
-                uids |= more
+            candidates = await asyncio.to_thread(self._candidates, rows, filters) if filters else rows
+            for batch in _batches(candidates):
+                messages = await self._content.read_many(batch)
+                hits = await asyncio.to_thread(_search_batch, batch, messages, keys)
+                for uids, more in zip(found, hits, strict=True):
+                    uids |= more
         finally:
             self._slots.release()
+
+    def _candidates(self, rows: Sequence[Row], filters: Sequence[Prefilter]) -> Sequence[Row]:
+        """Return the rows of a stretch that may match, those included of which that can't be told from here."""
+        starts = [row["position"] for row in rows]
+        length = max(row["position"] + row["length"] for row in rows) - starts[0]
+        try:
+            data = self._content.stretch(rows[0]["segment"], starts[0], length)
+        except RecordUnavailable:
+            return rows
+        hits = {start for found in filters for start in _hits(found, data, starts)}
+        prefixes = {row["prefix"] for row in rows}
+        telling = {prefix for prefix in prefixes if any(found.search(prefix) for found in filters)}
+        return [row for row in rows if row["position"] in hits or row["large"] or row["prefix"] in telling]
+
+
+def _filters(keys: Iterable[TextKey]) -> list[Prefilter]:
+    """Return what of a message has to have one to match any key; nothing when any message may."""
+    filters = [prefilter(key.text) for key in keys]
+    return [found for found in filters if found is not None] if None not in filters else []
+
+
+def _stretches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield the rows of records that lie close together, in the journal's order."""
+    stretch: list[Row] = []
+    segment, begin, end = "", 0, 0
+    for row in sorted(rows, key=itemgetter("segment", "position")):
+        position, length = row["position"], row["length"]
+        near = row["segment"] == segment and position - end <= STRETCH_GAP
+        if stretch and not (near and position + length - begin <= STRETCH_BYTES):
+            yield stretch
+            stretch = []
+        if not stretch:
+            segment, begin = row["segment"], position
+        stretch.append(row)
+        end = position + length
+    if stretch:
+        yield stretch
+
+
+def _hits(found: Prefilter, data: bytes, starts: Sequence[int]) -> Iterator[int]:
+    """Yield where the records start in which something is found."""
+    at = 0
+    while (match := found.search(data, at)) is not None:
+        following = bisect_right(starts, starts[0] + match.start())
+        yield starts[following - 1]
+        if following == len(starts):
+            return
+        at = starts[following] - starts[0]
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
