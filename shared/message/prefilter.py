@@ -41,7 +41,7 @@ PLAIN_CHARSETS = (
 )
 # A run of ASCII characters that no others become in lower case, as the Kelvin sign becomes k; a dotted capital I
 # becomes i and a combining dot, so that i can't be the last one.
-_WORD = re.compile(r"[!-jl-~]*[!-hj-~]")
+_WORD = re.compile(r"[!-jl-~]*[!-hjl-~]")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BETWEEN_BASE64 = rb"[^A-Za-z0-9+/]*"
 _SOFT_BREAKS = rb"(?:=\n|=\r[^\n]*\n)*"
