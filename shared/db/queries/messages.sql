@@ -36,12 +36,27 @@ INSERT INTO message
   (mailbox_id, uid, blob_id, modseq, flags, internal_date, saved_at, size, prefix)
 VALUES :rows...
 
+-- name: insert_copies_between
+INSERT INTO message (mailbox_id, uid, blob_id, modseq, flags, internal_date, saved_at, size, prefix)
+SELECT CAST(:target_id AS BIGINT), CAST(:first AS BIGINT) - 1 + row_number() OVER (ORDER BY uid), blob_id,
+  CAST(:modseq AS BIGINT), flags, internal_date, CAST(:saved AS BIGINT), size, prefix FROM message
+WHERE mailbox_id = :source_id AND uid BETWEEN :low AND :high ORDER BY uid
+
+-- name: insert_copies_in
+INSERT INTO message (mailbox_id, uid, blob_id, modseq, flags, internal_date, saved_at, size, prefix)
+SELECT CAST(:target_id AS BIGINT), CAST(:first AS BIGINT) - 1 + row_number() OVER (ORDER BY uid), blob_id,
+  CAST(:modseq AS BIGINT), flags, internal_date, CAST(:saved AS BIGINT), size, prefix FROM message
+WHERE mailbox_id = :source_id AND uid IN (:uids...) ORDER BY uid
+
+-- name: set_flags
+UPDATE message SET flags = :flags WHERE mailbox_id = :mailbox_id AND uid = :uid
+
 -- name: sources_between
-SELECT uid, blob_id, flags, internal_date, size, prefix FROM message
+SELECT uid, flags, size FROM message
 WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS NULL ORDER BY uid
 
 -- name: sources_in
-SELECT uid, blob_id, flags, internal_date, size, prefix FROM message
+SELECT uid, flags, size FROM message
 WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL ORDER BY uid
 
 -- name: deleted_between
@@ -52,7 +67,11 @@ WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS
 SELECT uid, flags, size FROM message
 WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL AND flags & 8 <> 0 ORDER BY uid
 
--- name: mark_expunged
+-- name: mark_expunged_between
+UPDATE message SET expunged_at = :now, modseq = :modseq
+WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high
+
+-- name: mark_expunged_in
 UPDATE message SET expunged_at = :now, modseq = :modseq
 WHERE mailbox_id = :mailbox_id AND uid IN (:uids...)
 
