@@ -20,6 +20,7 @@ from shared.operations.actor import AlreadyThere, Away, Changed, NotFound, Reuse
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "5"  # seconds, with 503
+EVERYWHERE = (400, 413, 414)  # malformed, or beyond the limits
 MAX_ERRORS = 20  # of one request that are told
 
 log = structlog.get_logger(__name__)
@@ -74,7 +75,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in statuses
+        for status in sorted({*EVERYWHERE, *statuses})
     }
 
 
