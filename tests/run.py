@@ -7,16 +7,24 @@ import subprocess
 import sys
 
 TOGETHER = ["tests/unit", "tests/fuzz", "tests/integration"]
-ALONE = ["tests/e2e", "tests/faults"]
+STACKS = ["tests/e2e"]  # whole stacks, each with its own ports and data
+ALONE = ["tests/faults"]
 
 
 def main() -> int:
-    """Run both groups; the exit status says whether all passed."""
+    """Run the groups one after the other; the exit status says whether all passed."""
     arguments = sys.argv[1:]
-    processes = str(min(4, os.cpu_count() or 1))
-    first = _pytest(["-n", processes, "--dist", "loadfile", *TOGETHER, *arguments])
-    second = _pytest([*ALONE, *arguments])
-    return first or second
+    cores = os.cpu_count() or 1
+    groups = [
+        [*_side_by_side(min(4, cores)), *TOGETHER],
+        [*_side_by_side(max(1, cores // 2)), *STACKS],
+        ALONE,
+    ]
+    return max([_pytest([*group, *arguments]) for group in groups])
+
+
+def _side_by_side(processes: int) -> list[str]:
+    return ["-n", str(processes), "--dist", "loadfile"]
 
 
 def _pytest(arguments: list[str]) -> int:
