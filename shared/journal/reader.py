@@ -22,6 +22,7 @@ from shared.journal.record import (
     large_name,
     parse_envelope,
     parse_header,
+    plain_message,
     to_draft,
 )
 from shared.journal.reference import Reference, large_path, nonce_of, open_path, sealed_path
@@ -34,8 +35,8 @@ COALESCE_GAP = 64 * 1024  # bytes between two records that are cheaper read than
 COALESCE_SIZE = 4 * 1024 * 1024  # bytes of one coalesced read
 
 T = TypeVar("T")
-Pick: TypeAlias = Callable[[Reference, Header, bytes, bytes], T]
-"""What is made of a verified record: its reference, header, bytes and message."""
+Pick: TypeAlias = Callable[[Reference, bytes, int], T]
+"""What is made of a record that is to be verified: its reference, octets that it is in, and where it begins there."""
 
 
 class Reader:
@@ -104,11 +105,11 @@ class Reader:
 
         All of them are in memory at once: the caller bounds the batch.
         """
-        return self._many(refs, lambda ref, header, record, message: message)
+        return self._many(refs, self._message)
 
     def record_many(self, refs: Sequence[Reference]) -> list[tuple[Envelope, bytes] | RecordUnavailable]:
         """Return envelopes and messages as `read_many` returns messages."""
-        return self._many(refs, _with_envelope)
+        return self._many(refs, self._record)
 
     def stretch(self, segment: str, start: int, length: int) -> bytes:
         """Return octets of a segment as they are, nothing verified: to find out which records are worth reading."""
@@ -152,8 +153,7 @@ class Reader:
     def _many(self, refs: Sequence[Reference], pick: Pick[T]) -> list[T | RecordUnavailable]:
         results: dict[int, T | RecordUnavailable] = {}
         for batch in _coalesced(refs):
-            for index, result in self._batch(batch, pick):
-                results[index] = result
+            results.update(self._batch(batch, pick))
         return [results[index] for index in range(len(refs))]
 
     def _batch(self, batch: list[tuple[int, Reference]], pick: Pick[T]) -> Iterator[tuple[int, T | RecordUnavailable]]:
@@ -164,13 +164,20 @@ class Reader:
         except RecordUnavailable:
             data = b""  # one by one, so that each gets its own failure or its bytes
         for index, ref in batch:
-            begin = ref.offset - start
             try:
-                record = data[begin : begin + ref.length] if data else None
-                checked = self._verified(ref) if record is None else self._checked(ref, record)
-                yield index, pick(ref, *checked)
+                if data:
+                    yield index, pick(ref, data, ref.offset - start)
+                else:
+                    yield index, pick(ref, self._segment_bytes(ref.segment, ref.offset, ref.length), 0)
             except RecordUnavailable as failure:
                 yield index, failure
+
+    def _message(self, ref: Reference, data: bytes, at: int) -> bytes:
+        message = plain_message(data, at, ref, nonce_of(ref.segment))
+        return self._checked(ref, data[at : at + ref.length])[2] if message is None else message
+
+    def _record(self, ref: Reference, data: bytes, at: int) -> tuple[Envelope, bytes]:
+        return _with_envelope(ref, *self._checked(ref, data[at : at + ref.length]))
 
     def _segment_bytes(self, segment: str, offset: int, length: int) -> bytes:
         for attempt in range(2):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from shared.db import Database, Work, load
@@ -25,6 +26,8 @@ sql = load("messages")
 
 Failure: TypeAlias = RecordUnavailable | MessageGone
 Row: TypeAlias = Any
+
+_reference_columns = itemgetter("segment", "position", "length", "body", "inline_size", "record_size", "large")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +162,7 @@ class Content:
 
 def reference_of(row: Row) -> Reference:
     """Return where a row's record lies in the journal, as far as the row knows."""
-    return Reference(
-        row["segment"],
-        row["position"],
-        row["length"],
-        row["body"],
-        row["inline_size"],
-        row["record_size"],
-        row["large"],
-    )
+    return Reference(*_reference_columns(row))
 
 
 def find_reference(blob_id: int) -> Work[Reference | None]:

@@ -138,7 +138,7 @@ def test_any_text_in_any_encoding(needle, around, width):
 def test_what_is_not_there_does_not_pass():
     found = prefilter("quarterdeck")
     assert found is not None
-    for body in (b"quarter deck", b"quarter=20deck", base64.encodebytes(b"quarterdesk"), b"quarterdec", b"a?=\r\nb"):
+    for body in (b"quarter deck", b"quarter=20deck", base64.encodebytes(b"quarterdesk"), b"quarterde", b"a?=\r\nb"):
         head = b"Subject: =?utf-8?B?" + base64.b64encode(b"ga") + b"?= and more\r\nContent-Type: text/html; charset="
         for charset in (b'"UTF-8"', b"iso-8859-15\r\nX: y", b"us-ascii; format=flowed", b'3Dutf-8"', b'3D"utf-8"'):
             assert found.search(head + charset + b"\r\n\r\n" + body) is None
