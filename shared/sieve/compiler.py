@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from shared.sieve.run import Run
     from shared.sieve.syntax import Argument, Node
 
+COST_OF_VALUE = 100
+"""Characters that one value counts for besides its length: what it costs to look at it at all."""
+
 _KIND_NAMES = {Kind.STRING: "a string", Kind.STRINGS: "a string or a list of strings", Kind.NUMBER: "a number"}
 
 
@@ -46,6 +49,7 @@ class Compiler:
         self.limits = limits
         self.required: set[str] = {""}
         self.errors: list[SieveError] = []
+        self.expressions = 0  # regular expressions so far
         self.loops: list[str] = []  # names of the foreverypart blocks around, "" for none
         self.may_require = True
         self.known: dict[int, bool] = {}  # tests whose outcome is known beforehand (ihave), by id of the node
@@ -396,6 +400,7 @@ class Call:
         matcher = match_type.make(use)
 
         def match(run: Run, values: Sequence[str]) -> bool:
+            run.charge(COST_OF_VALUE * len(values))
             if run.trace is not None:
                 run.saw(values)
             return matcher(run, values)

@@ -30,12 +30,14 @@ class Limits:
     """Strings of one list."""
     pattern_length: int = 4096
     """Characters of one :matches or :regex pattern."""
-    regex_memory: int = 1024 * 1024
+    regex_memory: int = 512 * 1024
     """Octets that one compiled regular expression may take."""
+    expressions: int = 200
+    """Constant regular expressions of one script: each holds its memory for as long as the script is kept."""
     steps: int = 20_000
     """Commands and tests that one run executes, includes and loops counted."""
-    matched_characters: int = 64 * 1024 * 1024
-    """Characters that patterns are run over in one run: the time of a linear-time engine."""
+    work: int = 256 * 1024 * 1024
+    """Characters that one run compares, decodes and copies: with linear-time matching, its time (about 2 s)."""
     actions: int = 32
     """Actions that one run yields, the implicit keep not counted."""
     redirects: int = 8

@@ -9,7 +9,7 @@ from shared.sieve.errors import Fault, RunError
 from shared.sieve.glob import compile_glob
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from shared.sieve.declare import Matcher
     from shared.sieve.glob import Glob
@@ -24,15 +24,22 @@ def match_is(use: MatchCall) -> Matcher:
         wanted = frozenset(map(fold, keys.constant))
 
         def constant(run: Run, values: Sequence[str]) -> bool:
-            return any(fold(value) in wanted for value in values)
+            return _is_one_of(wanted, fold, run, values)
 
         return constant
 
     def variable(run: Run, values: Sequence[str]) -> bool:
-        sought = frozenset(map(fold, keys(run)))
-        return any(fold(value) in sought for value in values)
+        return _is_one_of(frozenset(map(fold, keys(run))), fold, run, values)
 
     return variable
+
+
+def _is_one_of(wanted: frozenset[str], fold: Callable[[str], str], run: Run, values: Sequence[str]) -> bool:
+    for value in values:
+        run.charge(len(value))
+        if fold(value) in wanted:
+            return True
+    return False
 
 
 def match_contains(use: MatchCall) -> Matcher:
@@ -45,7 +52,7 @@ def match_contains(use: MatchCall) -> Matcher:
         sought = tuple(map(fold, keys(run))) if constant is None else constant
         for value in values:
             folded = fold(value)
-            run.charge(len(folded))
+            run.charge(len(folded) * len(sought))
             for key in sought:
                 if key in folded:
                     return True

@@ -87,7 +87,6 @@ class Run:
         "includes",
         "limits",
         "loop",
-        "matched_characters",
         "now",
         "redirects",
         "scope",
@@ -96,6 +95,7 @@ class Run:
         "trace",
         "unenclosed",
         "view",
+        "work",
     )
 
     def __init__(self, context: Context, *, traced: bool = False) -> None:
@@ -104,7 +104,7 @@ class Run:
         self.now = context.now
         self.view = View(context.message)
         self.steps = context.limits.steps
-        self.matched_characters = context.limits.matched_characters
+        self.work = context.limits.work
         self.actions: list[Action] = []
         self.implicit_keep = True
         self.globals: dict[str, str] = {}
@@ -122,10 +122,10 @@ class Run:
         self.depth = 0
 
     def charge(self, characters: int) -> None:
-        """Count characters that a pattern is run over."""
-        self.matched_characters -= characters
-        if self.matched_characters < 0:
-            raise RunError(f"more than {self.limits.matched_characters} characters were matched with patterns")
+        """Count characters that are compared, decoded or copied."""
+        self.work -= characters
+        if self.work < 0:
+            raise RunError(f"more than {self.limits.work} characters were compared or copied")
 
     def count_step(self) -> None:
         """Count a step of a loop."""
@@ -140,6 +140,8 @@ class Run:
     def revise(self, revision: Revision) -> None:
         """Go on with a changed message."""
         self.count_edit()
+        if revision.data is not self.view.data:
+            self.charge(len(revision.data))
         self.view.revise(revision)
 
     def count_edit(self) -> None:

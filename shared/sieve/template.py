@@ -37,6 +37,7 @@ class Text:
         if self.constant is not None:
             return self.constant
         value = "".join([piece if isinstance(piece, str) else piece(run) for piece in self.pieces])
+        run.charge(len(value))
         if len(value) > run.limits.string_length:
             raise RunError(f"a string is longer than {run.limits.string_length} characters with its variables")
         return value

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from shared.sieve.template import Text
 
 
+COST_OF_DATE = 2000
+"""Characters that one field with a date counts for."""
+
+
 def _date(call: Call, compiler: Compiler) -> Check:
     field, part, match = call.text(0), call.text(1), call.matcher(call.texts(2), compiler)
     zone, original = call.tag_text("zone"), call.has("originalzone")
@@ -27,6 +31,7 @@ def _date(call: Call, compiler: Compiler) -> Check:
 
     def date(run: Run) -> bool:
         raw = run.view.headers.get_all(field_key(field(run)))
+        run.charge(COST_OF_DATE * len(raw))
         moments = [moment for moment in map(sent_moment, raw if index is None else pick(raw, index, last)) if moment]
         if not original:
             offset = _offset(zone, run)

@@ -32,6 +32,7 @@ def _duplicate(call: Call, compiler: Compiler) -> Check:
         if not message_id:
             run.because("there is nothing to know it by")
             return False
+        run.charge(len(message_id))
         key = _key("" if handle is None else handle(run), message_id)
         seen = run.context.seen(key)
         period = min(DEFAULT_SECONDS if seconds is None else seconds, run.limits.max_duplicate_seconds)

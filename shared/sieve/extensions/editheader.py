@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from shared.sieve.run import Run
     from shared.sieve.template import Text
 
+COST_OF_LINE = 200
+"""Characters that looking at one field counts for."""
 PROTECTED = frozenset({b"received", b"auto-submitted"})
 """Fields that stay: they stop loops (RFC 5293 §7)."""
 
@@ -63,6 +65,7 @@ def _deleteheader(call: Call, compiler: Compiler) -> Operation:
             run.note(TraceKind.NOTE, f"{field.decode()} can't be deleted")
             return
         lines = run.view.revision.header_lines()
+        run.charge(COST_OF_LINE * len(lines))
         places = [place for place, line in enumerate(lines) if line.name.lower() == field]
         chosen = [place for place in _numbered(places, index, last) if _fits(lines[place], match, run)]
         if chosen:

@@ -191,6 +191,7 @@ def _extracttext(call: Call, compiler: Compiler) -> Operation:
 
     def extracttext(run: Run) -> None:
         part = run.loop[-1]
+        run.charge(min(part.octets, run.limits.body_bytes))
         text = "" if part.media.type != b"text" else leaf_text(run.view.data, part, run.limits.body_bytes)
         if first is not None:
             text = text[:first]

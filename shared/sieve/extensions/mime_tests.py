@@ -11,7 +11,7 @@ from shared.sieve.extensions.subaddress import part_of
 from shared.sieve.message import decoded_values, field_addresses, field_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from shared.message.header import Headers
     from shared.sieve.compiler import Call, Compiler
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from shared.sieve.message import MailAddress
     from shared.sieve.run import Run
     from shared.sieve.template import Texts
+
+COST_OF_PART = 1000
+"""Characters that looking at one part's header counts for."""
 
 _DISPOSITION = b"content-disposition"
 
@@ -72,13 +75,14 @@ def mime_exists(call: Call, compiler: Compiler) -> Check:
     return exists
 
 
-def _headers(run: Run, anychild: bool) -> Iterable[Headers]:
+def _headers(run: Run, anychild: bool) -> Iterator[Headers]:
     """The headers of the part that foreverypart is at, or of the message, and with :anychild of all below."""
     view = run.view
     part = run.loop[-1] if run.loop else view.root
-    if anychild:
-        return (view.headers_of(child) for child in part.walk())
-    return (view.headers_of(part),)
+    parts = part.walk() if anychild else (part,)
+    for child in parts:
+        run.charge(COST_OF_PART)
+        yield view.headers_of(child)
 
 
 def _values(call: Call) -> Callable[[Run, Headers, str], list[str]]:

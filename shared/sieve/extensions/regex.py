@@ -29,6 +29,9 @@ def _regex(use: MatchCall) -> Matcher:
     memory = use.compiler.limits.regex_memory
     if keys.constant is not None:
         constant = []
+        use.compiler.expressions += len(keys.items)
+        if use.compiler.expressions > use.compiler.limits.expressions:
+            raise use.call.fault(f"a script has at most {use.compiler.limits.expressions} regular expressions")
         for item in keys.items:
             check_pattern(item.constant or "", use, item.node.line, item.node.column)
             try:

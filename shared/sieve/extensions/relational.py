@@ -38,6 +38,7 @@ def _value(use: MatchCall) -> Matcher:
 
     def match(run: Run, values: Sequence[str]) -> bool:
         wanted = [order(key) for key in keys(run)]
+        run.charge(sum(map(len, values)) * len(wanted))
         return any(relation(order(value), key) for value in values for key in wanted)
 
     return match

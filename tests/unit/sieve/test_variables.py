@@ -138,8 +138,8 @@ def test_no_expression_takes_long() -> None:
     assert not holds('header :matches "x-v" "*a*a*a*a*a*a*a*a*b?"', message=message)
     assert not holds('header :matches "x-v" "*a*a*a*a*a*a*a*a*b"', message=message)
     script = 'require "regex";' + 'if header :regex "x-v" "a{200}b" { keep; }' * 20
-    found = actions(script, message, limits=Limits(matched_characters=1_000_000))
-    assert found == ["implicit keep", "error: more than 1000000 characters were matched with patterns"]
+    found = actions(script, message, limits=Limits(work=1_000_000))
+    assert found == ["implicit keep", "error: more than 1000000 characters were compared or copied"]
 
 
 def test_encoded_characters() -> None:
