@@ -19,7 +19,7 @@ from tests.tools.sink import SinkProcess
 pytestmark = [pytest.mark.container, pytest.mark.timeout(900)]
 
 ALICE = "alice@packetboat.test"
-MEMORY_BAR = 400 * 1024 * 1024  # octets for everything
+MEMORY_BAR = 400_000_000  # octets for everything
 IDLE_TIME = 60  # seconds before memory is looked at
 
 
