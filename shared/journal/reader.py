@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from shared.journal.descriptors import Descriptors, OpenFile
 from shared.journal.errors import RecordUnavailable
@@ -37,6 +37,19 @@ COALESCE_SIZE = 4 * 1024 * 1024  # bytes of one coalesced read
 T = TypeVar("T")
 Pick: TypeAlias = Callable[[Reference, bytes, int], T]
 """What is made of a record that is to be verified: its reference, octets that it is in, and where it begins there."""
+
+
+class Span(NamedTuple):
+    """Octets of a message."""
+
+    ref: Reference
+    start: int
+    length: int
+
+    @property
+    def place(self) -> int:
+        """Where it starts in the segment, if it is there."""
+        return self.ref.body + self.start
 
 
 class Reader:
@@ -99,6 +112,17 @@ class Reader:
             begin = max(start - ref.inline, 0)
             pieces.append(self._large_bytes(ref, begin, end - ref.inline - begin))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def pread_many(self, spans: Sequence[Span]) -> list[bytes | RecordUnavailable]:
+        """Return octets of messages in the order of `spans`, neighbours read at once; each as `pread` has it.
+
+        All of what lies between neighbours is in memory for a moment, at most COALESCE_SIZE.
+        """
+        results: list[bytes | RecordUnavailable] = [b""] * len(spans)
+        for run in _span_runs(spans):
+            for index, result in self._spans(spans, run):
+                results[index] = result
+        return results
 
     def read_many(self, refs: Sequence[Reference]) -> list[bytes | RecordUnavailable]:
         """Return the messages in the order of `refs`, neighbours read at once, each verified or its failure.
@@ -169,6 +193,21 @@ class Reader:
                     yield index, pick(ref, data, ref.offset - start)
                 else:
                     yield index, pick(ref, self._segment_bytes(ref.segment, ref.offset, ref.length), 0)
+            except RecordUnavailable as failure:
+                yield index, failure
+
+    def _spans(self, spans: Sequence[Span], run: list[int]) -> Iterator[tuple[int, bytes | RecordUnavailable]]:
+        start = spans[run[0]].place
+        end = max(spans[index].place + spans[index].length for index in run)
+        try:
+            data = self._segment_bytes(spans[run[0]].ref.segment, start, end - start) if len(run) > 1 else b""
+        except RecordUnavailable:
+            data = b""  # one by one, so that each gets its own failure or its bytes
+        for index in run:
+            span = spans[index]
+            begin = span.place - start
+            try:
+                yield index, (data[begin : begin + span.length] if data else self.pread(*span))
             except RecordUnavailable as failure:
                 yield index, failure
 
@@ -249,6 +288,26 @@ def _coalesced(refs: Sequence[Reference]) -> Iterator[list[tuple[int, Reference]
             yield run
             run = []
         run.append((index, ref))
+    if run:
+        yield run
+
+
+def _span_runs(spans: Sequence[Span]) -> Iterator[list[int]]:
+    """Yield the indexes of spans of one segment that are worth one read; what isn't all in a segment alone."""
+    run: list[int] = []
+    segment, begin, end = "", 0, 0
+    for index in sorted(range(len(spans)), key=lambda index: (spans[index].ref.segment, spans[index].place)):
+        span = spans[index]
+        place, stop = span.place, span.place + span.length
+        inside = span.start >= 0 and span.start + span.length <= span.ref.inline
+        near = inside and span.ref.segment == segment and place - end <= COALESCE_GAP
+        if run and not (near and stop - begin <= COALESCE_SIZE):
+            yield run
+            run = []
+        if not run:
+            segment, begin, end = (span.ref.segment if inside else ""), place, place
+        run.append(index)
+        end = max(end, stop)
     if run:
         yield run
 

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from shared.db import Database, Work, load
-from shared.journal.reader import Reader
+from shared.journal.reader import Reader, Span
 from shared.journal.reader import RecordUnavailable as RecordUnavailable
 from shared.journal.reference import Reference
 from shared.mailbox.errors import MessageGone
@@ -121,16 +121,17 @@ class Content:
     def _read_extents(
         self, rows: Sequence[Row], extents: Sequence[Extent | None]
     ) -> list[bytes | RecordUnavailable | None]:
-        return [
-            None if extent is None else self._read_extent(row, extent)
-            for row, extent in zip(rows, extents, strict=True)
+        results: list[bytes | RecordUnavailable | None] = [None] * len(rows)
+        wanted = [(index, extent) for index, extent in enumerate(extents) if extent is not None]
+        prefixes = [rows[index]["prefix"] for index, _ in wanted]
+        spans = [
+            Span(reference_of(rows[index]), max(extent.start - len(prefix), 0), _beyond(extent, len(prefix)))
+            for (index, extent), prefix in zip(wanted, prefixes, strict=True)
         ]
-
-    def _read_extent(self, row: Row, extent: Extent) -> bytes | RecordUnavailable:
-        try:
-            return _pread(self._reader, row["prefix"], reference_of(row), extent.start, extent.length)
-        except RecordUnavailable as failure:
-            return failure
+        for (index, extent), prefix, found in zip(wanted, prefixes, self._reader.pread_many(spans), strict=True):
+            before = prefix[extent.start : extent.start + extent.length]
+            results[index] = before + found if before and isinstance(found, bytes) else found
+        return results
 
     async def _section_again(self, row: Row, extent: Extent | None) -> bytes | Failure:
         assert extent is not None
@@ -169,6 +170,11 @@ def find_reference(blob_id: int) -> Work[Reference | None]:
     """Return where a blob's record lies; None if there is no such blob."""
     rows = yield sql.blob_reference(blob_id=blob_id)
     return Reference(*rows[0]) if rows else None
+
+
+def _beyond(extent: Extent, prefix: int) -> int:
+    """Return how many octets of an extent lie beyond a prefix of this length."""
+    return max(extent.start + extent.length - max(extent.start, prefix), 0)
 
 
 def _pread(reader: Reader, prefix: bytes, reference: Reference, start: int, length: int) -> bytes:

@@ -18,11 +18,16 @@ from shared.message.header import decode_words, iterate_fields, unfold
 from shared.message.prefilter import Prefilter, prefilter
 from shared.message.text import contains_text
 
-STRETCH_BYTES = 2 * 1024 * 1024  # octets of a segment filtered at a time, unless a single record is longer
+STRETCH_BYTES = 1024 * 1024  # octets of a segment filtered at a time, unless a single record is longer
 STRETCH_GAP = 64 * 1024  # octets between two records that are cheaper read than skipped
 BATCH_BYTES = 4 * 1024 * 1024  # octets read and decoded at a time, unless a single message is longer
 BATCH_MESSAGES = 1_000
-PARALLEL_STRETCHES = 3  # in memory at once, each with its batch: filtering doesn't hold the interpreter's lock
+PARALLEL_STRETCHES = 4  # in memory at once, each with its batch: filtering doesn't hold the interpreter's lock
+
+_place = itemgetter("segment", "position")
+_position = itemgetter("position")
+_prefix = itemgetter("prefix")
+_large = itemgetter("large")
 
 
 class Scope(Enum):
@@ -86,15 +91,17 @@ class TextSearch:
 
     def _candidates(self, rows: Sequence[Row], filters: Sequence[Prefilter]) -> Sequence[Row]:
         """Return the rows of a stretch that may match, those included of which that can't be told from here."""
-        starts = [row["position"] for row in rows]
-        length = max(row["position"] + row["length"] for row in rows) - starts[0]
+        starts = list(map(_position, rows))
         try:
-            data = self._content.stretch(rows[0]["segment"], starts[0], length)
+            data = self._content.stretch(rows[0]["segment"], starts[0], max(map(_end, rows)) - starts[0])
         except RecordUnavailable:
             return rows
         hits = {start for found in filters for start in _hits(found, data, starts)}
-        prefixes = {row["prefix"] for row in rows}
-        telling = {prefix for prefix in prefixes if any(found.search(prefix) for found in filters)}
+        telling = {
+            prefix for prefix in set(map(_prefix, rows)) if any(found.search(prefix) for found in filters)
+        }  # what isn't in the segment may match too, as may a large file
+        if not hits and not telling and not any(map(_large, rows)):
+            return ()
         return [row for row in rows if row["position"] in hits or row["large"] or row["prefix"] in telling]
 
 
@@ -108,18 +115,23 @@ def _stretches(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Yield the rows of records that lie close together, in the journal's order."""
     stretch: list[Row] = []
     segment, begin, end = "", 0, 0
-    for row in sorted(rows, key=itemgetter("segment", "position")):
-        position, length = row["position"], row["length"]
-        near = row["segment"] == segment and position - end <= STRETCH_GAP
-        if stretch and not (near and position + length - begin <= STRETCH_BYTES):
+    for row in sorted(rows, key=_place):
+        other, position = _place(row)
+        near = other == segment and position - end <= STRETCH_GAP
+        if stretch and not (near and _end(row) - begin <= STRETCH_BYTES):
             yield stretch
             stretch = []
         if not stretch:
-            segment, begin = row["segment"], position
+            segment, begin = other, position
         stretch.append(row)
-        end = position + length
+        end = _end(row)
     if stretch:
         yield stretch
+
+
+def _end(row: Row) -> int:
+    end: int = row["position"] + row["length"]
+    return end
 
 
 def _hits(found: Prefilter, data: bytes, starts: Sequence[int]) -> Iterator[int]:

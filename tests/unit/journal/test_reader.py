@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.errors import TemporaryFailure
 from shared.ids import encode, new_id
 from shared.journal.descriptors import Descriptors
-from shared.journal.reader import Reader, RecordUnavailable
+from shared.journal.reader import Reader, RecordUnavailable, Span
 from shared.journal.reference import Reference, large_path, open_path, sealed_path
 from shared.journal.segments import unlink
 from shared.journal.writer import Writer
@@ -203,3 +203,31 @@ def _damage(path: Path, offset: int) -> None:
         byte = file.read(1)
         file.seek(offset)
         file.write(bytes([byte[0] ^ 0xFF]))
+
+
+async def test_many_spans_are_what_single_ones_are(
+    writer: Writer, tmp_path: Path, envelope: MakeEnvelope, large_ref: tuple[Reference, bytes]
+) -> None:
+    refs = [await writer.append(envelope(), b"%04d" % n * 500) for n in range(20)]
+    await writer.seal()
+    refs += [await writer.append(envelope(), b"%04d" % n * 50_000) for n in range(20, 25)]
+    refs = [*refs[::2], large_ref[0], *reversed(refs), refs[3]]
+    inline = large_ref[0].inline
+    reader = Reader(tmp_path)
+    for start, length in (
+        (0, 100),
+        (0, 0),
+        (7, 3_000),
+        (1_999, 10),
+        (5, 10_000_000),
+        (max(inline - 3, 0), 9),
+        (0, inline),
+    ):
+        spans = [Span(ref, start, length) for ref in refs]
+        assert reader.pread_many(spans) == [reader.pread(*span) for span in spans]
+    mixed = [Span(ref, n % 7, n * 30) for n, ref in enumerate(refs)]
+    assert reader.pread_many(mixed) == [reader.pread(*span) for span in mixed]
+    missing = Span(Reference(f"2026-01-01/mta-{encode(3)}-1", 0, 100, 60, 30, 30), 0, 10)
+    found = reader.pread_many([missing, mixed[0], missing])
+    assert [isinstance(x, RecordUnavailable) for x in found] == [True, False, True]
+    assert reader.pread_many([]) == []
