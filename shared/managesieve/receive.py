@@ -98,7 +98,8 @@ class Receiver:
         at = self._buffer.find(b"\n")
         held = sum(len(piece) for piece in self._pieces if isinstance(piece, bytes))
         if at < 0:
-            if self._refusal is None and len(self._buffer) + held <= self.limits.line:
+            most = self.limits.line + self._buffer.endswith(b"\r")  # perhaps half of a line end
+            if self._refusal is None and len(self._buffer) + held <= most:
                 return False
             self._refuse("The line is too long")
             return self._skip(max(0, len(self._buffer) - LITERAL_LENGTH)) or False
