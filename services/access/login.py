@@ -17,7 +17,7 @@ from shared.metrics import LOGINS
 from shared.queue.throttle import LOGIN_DELAY_FIRST, LoginThrottle
 from shared.sasl.credentials import Credentials
 
-TRUSTED_TIME = 2.0  # seconds after a good login in which Redis isn't asked again for the same network and account
+TRUSTED_TIME = 30.0  # seconds after a good login in which Redis isn't asked again for the same network and account
 TRUSTED_SIZE = 10_000
 
 

@@ -85,8 +85,7 @@ class Directory:
         """Check a password against the account's credentials; None if it is wrong or may not log in."""
         rows = await self._database.read(_credentials, login.lower())
         for row in rows:
-            if await self._matches(row["hash"], password):
-                await self._upgrade(row["id"], row["hash"], password)
+            if await self._matches(row["id"], row["hash"], password):
                 account = Account.from_row(row, "account_id")
                 if not account.enabled:
                     return None
@@ -104,7 +103,7 @@ class Directory:
         with suppress(TemporaryFailure):  # no reason to refuse anybody
             await self._database.write_relaxed(_note_login, account.id, time.time_ns() // 1000)
 
-    async def _matches(self, stored: str, password: str) -> bool:
+    async def _matches(self, credential: int, stored: str, password: str) -> bool:
         text = f"{stored}\0{password}".encode("utf-8", "surrogatepass")
         key = hashlib.blake2b(text, key=self._secret, digest_size=32).hexdigest()
         if self._logins.get(key):
@@ -112,6 +111,7 @@ class Directory:
         matches = await self._hash(passwords.verify_password, stored, password)
         if matches:
             self._logins.put(key, True)
+            await self._upgrade(credential, stored, password)
         return matches
 
     async def _upgrade(self, credential: int, stored: str, password: str) -> None:

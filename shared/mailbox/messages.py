@@ -19,7 +19,7 @@ from shared.mailbox.appending import Appended, Appender, NewMessage
 from shared.mailbox.blobs import NewBlob, sql
 from shared.mailbox.flags import FlagChange, StoreMode, store
 from shared.mailbox.keywords import keywords_of
-from shared.mailbox.mailbox import Mailbox, find_by_id
+from shared.mailbox.mailbox import Mailbox, find, find_by_id
 from shared.mailbox.rows import Fetched, Want, fetch_rows
 from shared.mailbox.transfer import Expunged, Transferred
 from shared.mailbox.usage import Usage
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 ALL: tuple[Range, ...] = ((1, transfer.MAX_UID),)
+SMALL_MAILBOX = 1_000  # messages, in which the first unseen one is found in well under a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,13 @@ class Messages:
 
     # Reading
 
+    async def open(self, account_id: int, name: str) -> Selected:
+        """Return what a session begins with, in one snapshot."""
+        found = await self._database.read(_open_small, account_id, name)
+        return found if isinstance(found, Selected) else await self.select(found.id)
+
     async def select(self, mailbox_id: int) -> Selected:
-        """Return what a session begins with."""
+        """Return a mailbox as it is now, in one snapshot."""
         return await self._database.scan(_select, mailbox_id)
 
     async def changes(self, mailbox_id: int, since: int) -> Changes:
@@ -168,13 +174,25 @@ class Messages:
         return int(self._clock() * 1_000_000)
 
 
+def _open_small(account_id: int, name: str) -> Work[Selected | Mailbox]:
+    """Return only the mailbox if looking through its messages would take too long here."""
+    mailbox = yield from find(account_id, name)
+    if mailbox.messages > SMALL_MAILBOX:
+        return mailbox
+    return (yield from _selected(mailbox))
+
+
 def _select(mailbox_id: int) -> Work[Selected]:
     mailbox = yield from find_by_id(mailbox_id)
-    keywords = yield from keywords_of(mailbox_id)
+    return (yield from _selected(mailbox))
+
+
+def _selected(mailbox: Mailbox) -> Work[Selected]:
+    keywords = yield from keywords_of(mailbox.id)
     uids = yield from _uid_ranges(mailbox)
     first_unseen = 0
     if mailbox.unseen:
-        rows = yield sql.first_unseen(mailbox_id=mailbox_id)
+        rows = yield sql.first_unseen(mailbox_id=mailbox.id)
         first_unseen = rows[0]["uid"] if rows else 0
     return Selected(mailbox, keywords, uids, first_unseen)
 

@@ -71,5 +71,4 @@ async def nothing(session: ImapSession, command: commands.Noop | commands.Check)
 
 async def logout(session: ImapSession, command: commands.Logout) -> Outcome:
     """End the session."""
-    session.write(response.bye(b"Logging out"))
-    return done(b"LOGOUT completed")
+    return done(b"LOGOUT completed", untagged=response.bye(b"Logging out"))

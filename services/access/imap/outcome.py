@@ -14,16 +14,17 @@ from shared.mailbox.errors import MailboxError
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The tagged response, less its tag."""
+    """The tagged response, less its tag; `untagged` ones are sent in one piece with it."""
 
     condition: Condition
     text: bytes
     code: bytes | None = None
+    untagged: bytes = b""
 
 
-def done(text: bytes, code: bytes | None = None) -> Outcome:
+def done(text: bytes, code: bytes | None = None, *, untagged: bytes = b"") -> Outcome:
     """The command succeeded."""
-    return Outcome(Condition.OK, text, code)
+    return Outcome(Condition.OK, text, code, untagged)
 
 
 def refused(text: bytes, code: bytes | None = None) -> Outcome:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 async def select(session: ImapSession, command: commands.Select | commands.Examine) -> Outcome:
     """Select a mailbox; one that was selected before is no longer, whatever comes of it."""
     session.selected = None
-    mailbox = await session.desk.mailboxes.get(session.the_account().id, command.mailbox)
-    found = await session.desk.messages.select(mailbox.id)
+    found = await session.desk.messages.open(session.the_account().id, command.mailbox)
     read_only = isinstance(command, commands.Examine)
     selected = Selected(found, read_only=read_only)
     unseen = selected.view.sequence(found.first_unseen) if found.first_unseen else None
@@ -28,9 +27,8 @@ async def select(session: ImapSession, command: commands.Select | commands.Exami
     uidvalidity = response.code_uidvalidity(found.mailbox.uidvalidity)
     lines.append(untagged_status(Condition.OK, b"UIDs are valid", uidvalidity))
     lines.append(untagged_status(Condition.OK, b"Next UID", response.code_uidnext(found.mailbox.uidnext)))
-    session.write(b"".join(lines))
     session.selected = selected
-    return done(b"Selected", response.READ_ONLY if read_only else response.READ_WRITE)
+    return done(b"Selected", response.READ_ONLY if read_only else response.READ_WRITE, untagged=b"".join(lines))
 
 
 async def close(session: ImapSession, command: commands.Close) -> Outcome:

@@ -210,7 +210,8 @@ class ImapSession:
             await self.synchronise(may_report_expunge(command), with_uid=bool(getattr(command, "uid", False)))
         succeeded = outcome.condition is response.Condition.OK
         self.state = next_state(command, self.state, succeeded)
-        self.write(response.tagged(command.tag, outcome.condition, outcome.text, outcome.code))
+        tagged = response.tagged(command.tag, outcome.condition, outcome.text, outcome.code)
+        self.write(outcome.untagged + tagged)
         if self.state is SessionState.LOGOUT:
             self.connection.close()
 
