@@ -200,14 +200,16 @@ def plain_message(data: bytes, at: int, ref: Reference, nonce: bytes) -> bytes |
 
     None when it isn't, or has a large file: who parses it learns what it is. This is the short way for many.
     """
-    body, end = at + ref.body - ref.offset, at + ref.length - TRAILER_LENGTH
-    lengths = body - at - HEADER_LENGTH, ref.inline
-    if ref.large or ref.size != ref.inline or end - body != ref.inline or min(lengths) < 0:
+    envelope, inline = ref.body - ref.offset - HEADER_LENGTH, ref.inline
+    if ref.large or ref.size != inline or envelope < 0 or inline < 0:
         return None
+    body = at + HEADER_LENGTH + envelope
+    end = body + inline
     header = data[at : at + HEADER_LENGTH]
     if (
-        not header.startswith(_UP_TO_CRCS.pack(MAGIC, nonce, VERSION, RecordKind.ENTRY, 0, *lengths, 0, 0))
-        or header[_UP_TO_CRCS.size + _CRC.size : _FIELDS.size] != _NO_NAME
+        end + TRAILER_LENGTH - at != ref.length
+        or not header.startswith(_UP_TO_CRCS.pack(MAGIC, nonce, VERSION, RecordKind.ENTRY, 0, envelope, inline, 0, 0))
+        or not header.startswith(_NO_NAME, _UP_TO_CRCS.size + _CRC.size)
         or _CRC.pack(zlib.crc32(header[: _FIELDS.size])) != header[_FIELDS.size :]
     ):
         return None

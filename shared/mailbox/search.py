@@ -91,9 +91,10 @@ class TextSearch:
 
     def _candidates(self, rows: Sequence[Row], filters: Sequence[Prefilter]) -> Sequence[Row]:
         """Return the rows of a stretch that may match, those included of which that can't be told from here."""
-        starts = list(map(_position, rows))
+        starts, last = list(map(_position, rows)), rows[-1]
+        length = last["position"] + last["length"] - starts[0]
         try:
-            data = self._content.stretch(rows[0]["segment"], starts[0], max(map(_end, rows)) - starts[0])
+            data = self._content.stretch(rows[0]["segment"], starts[0], length)
         except RecordUnavailable:
             return rows
         hits = {start for found in filters for start in _hits(found, data, starts)}
@@ -118,20 +119,16 @@ def _stretches(rows: Sequence[Row]) -> Iterator[list[Row]]:
     for row in sorted(rows, key=_place):
         other, position = _place(row)
         near = other == segment and position - end <= STRETCH_GAP
-        if stretch and not (near and _end(row) - begin <= STRETCH_BYTES):
+        after = position + row["length"]
+        if stretch and not (near and after - begin <= STRETCH_BYTES):
             yield stretch
             stretch = []
         if not stretch:
             segment, begin = other, position
         stretch.append(row)
-        end = _end(row)
+        end = after
     if stretch:
         yield stretch
-
-
-def _end(row: Row) -> int:
-    end: int = row["position"] + row["length"]
-    return end
 
 
 def _hits(found: Prefilter, data: bytes, starts: Sequence[int]) -> Iterator[int]:
