@@ -134,7 +134,7 @@ async def stack(database: Database, redis: Redis, tmp_path: Path) -> AsyncIterat
     operator = Operator(office, ROOT)
     for domain in ("a.test", "b.test"):
         await operator.add_domain(domain)
-        await operator.add_account(f"me@{domain}", password_hash="$2b$12$" + "x" * 53)
+        await operator.add_account(f"me@{domain}", password_hash="$2b$12$" + "." * 53)
         await operator.create_alias(f"info@{domain}", [f"me@{domain}"])
     transport = httpx.ASGITransport(make_api(office), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://admin.test") as http:
