@@ -283,13 +283,25 @@ def _header(ref: Reference, data: bytes) -> Header:
 def _coalesced(refs: Sequence[Reference]) -> Iterator[list[tuple[int, Reference]]]:
     """Yield runs of records of one segment that are worth one read."""
     run: list[tuple[int, Reference]] = []
-    for index, ref in sorted(enumerate(refs), key=lambda item: (item[1].segment, item[1].offset)):
-        if run and not _belongs(run, ref):
+    segment, begin, end = "", 0, 0
+    for item in sorted(enumerate(refs), key=_place):
+        ref = item[1]
+        offset = ref.offset
+        after = offset + ref.length
+        near = offset - end <= COALESCE_GAP and after - begin <= COALESCE_SIZE and ref.segment == segment
+        if run and not near:
             yield run
             run = []
-        run.append((index, ref))
+        if not run:
+            segment, begin = ref.segment, offset
+        run.append(item)
+        end = after
     if run:
         yield run
+
+
+def _place(item: tuple[int, Reference]) -> tuple[str, int]:
+    return item[1].segment, item[1].offset
 
 
 def _span_runs(spans: Sequence[Span]) -> Iterator[list[int]]:
@@ -310,15 +322,6 @@ def _span_runs(spans: Sequence[Span]) -> Iterator[list[int]]:
         end = max(end, stop)
     if run:
         yield run
-
-
-def _belongs(run: list[tuple[int, Reference]], ref: Reference) -> bool:
-    first, last = run[0][1], run[-1][1]
-    return (
-        ref.segment == first.segment
-        and ref.offset - (last.offset + last.length) <= COALESCE_GAP
-        and ref.offset + ref.length - first.offset <= COALESCE_SIZE
-    )
 
 
 def _unavailable(ref: Reference, reason: str) -> RecordUnavailable:

@@ -23,6 +23,8 @@ from shared.mailbox.search import Scope, TextKey, TextSearch
 from shared.message.body import SectionText
 from shared.message.envelope import Envelope, Kind
 from shared.message.rendered import render
+from shared.message.text import contains_text
+from tests.bench.corpus import corpus
 from tests.integration.mailbox.conftest import World, make_world
 
 PREFIX = b"Return-Path: <s@a.test>\r\nDelivered-To: to@a.test\r\n"
@@ -159,6 +161,34 @@ async def test_text_search(post):
     assert found == [{1}, {2, 3}, {2}, set(), {3}, {1}, set(), {1, 2, 3}, set(), {1, 2, 3}]
     assert await search.text_matches(rows, "harbour") == {1}
     assert await search.matches([], keys) == [set() for _ in keys]
+
+
+async def test_search_finds_what_the_filtered_stretch_does_not_show(post):
+    await post.deliver(b"Subject: harbour\r\n\r\n" + b"x" * 1000)
+    await post.deliver(b"Received: here\r\n", large=b"Subject: big\r\n\r\n" + b"y\r\n" * 100_000 + b"lighthouse\r\n")
+    await post.deliver(MULTIPART, prefix=b"Delivered-To: lighthouse@a.test\r\n")
+    first, large, other = (await post.rows())[:3]
+    twice = dict(zip(first.keys(), tuple(first), strict=True)) | {"uid": 9}  # as a copy has it
+    wrong = twice | {"uid": 10, "segment": first["segment"][:-1] + "9"}
+    gone = wrong | {"uid": 11, "blob_id": 999_999}
+    search = TextSearch(post.content)
+    rows = [other, gone, twice, first, wrong, large]
+    assert await search.text_matches(rows, "HARBOUR") == {1, 9, 10}
+    assert await search.text_matches(rows, "lighthouse") == {2, 3}
+    assert await search.text_matches(rows, "LIGHTHOUSE", Scope.HEADER, b"Delivered-To") == {3}
+    keys = [TextKey(Scope.TEXT, "harbour"), TextKey(Scope.TEXT, "lighthouse"), TextKey(Scope.TEXT, "windmill")]
+    assert await search.matches(rows, keys) == [{1, 9, 10}, {2, 3}, set()]
+
+
+async def test_search_is_what_each_message_says_of_itself(post):
+    mails = [mail.data for mail in corpus(120, 5_000)]
+    for mail in mails:
+        await post.deliver(mail, prefix=b"")
+    rows = await post.rows()
+    search = TextSearch(post.content)
+    for text in ("quarterdeck", "xylophagous", "arterdec", "größer", "the ledger so", "письмо", "base64", "ou", ""):
+        expected = {uid for uid, mail in enumerate(mails, 1) if contains_text(mail, text)}
+        assert await search.text_matches(rows, text) == expected, text
 
 
 async def test_search_of_many_messages(post, capsys):
