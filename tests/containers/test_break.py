@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.container, pytest.mark.fault, pytest.mark.timeout(3600
 
 ROUNDS = 5 if os.environ.get("PACKETBOAT_LONG") == "1" else 1
 LOCAL, REMOTE = 6000 * ROUNDS, 2000 * ROUNDS  # messages at most: loads are stopped when the breaking is done
-BETWEEN = 2.0  # seconds between two blows
+BETWEEN = 1.0  # seconds between two blows
 SHORT_TIMES = {"TEST_LEASE": "5", "TEST_SWEEP": "3", "TEST_SEGMENT_AGE": "5"}
 SCALE = {"mta": 2, "mda": 2, "relay": 2, "access": 2}
 
