@@ -33,6 +33,7 @@ class Transferred:
     target: tuple[int, ...]
     modseq: int  # of the target, 0 if nothing was transferred
     source_modseq: int = 0  # of the source, for MOVE
+    source_before: int = 0  # the same just before, 0 if more happened to the source than that messages went
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ def move(account_id: int, source_id: int, ranges: Iterable[Range], target_id: in
     # within one mailbox the source's last mod-sequence is the one that the new rows were just given
     last = added.modseq if source_id == target_id else locked[source_id].modseq
     gone = yield from _mark(source_id, rows, last, now)
-    return Transferred(added.uidvalidity, added.source, added.target, added.modseq, gone.modseq)
+    before = 0 if source_id == target_id else last
+    return Transferred(added.uidvalidity, added.source, added.target, added.modseq, gone.modseq, before)
 
 
 def move_all(account_id: int, source_id: int, target_id: int, now: int) -> Work[None]:

@@ -51,6 +51,7 @@ async def move(session: ImapSession, command: commands.Move) -> Outcome:
     if not moved.source:
         return done(b"MOVE completed") if command.uid else EXPUNGED
     session.write(response.untagged_status(Condition.OK, b"Moved", _code(moved)))
+    selected.lost(moved.source, moved.source_before, moved.source_modseq)
     return done(b"MOVE completed")
 
 

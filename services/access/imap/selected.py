@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from shared.imap import response
@@ -38,6 +38,12 @@ class Selected:
         """Note a change of flags that the client was told of, or asked not to be."""
         if modseq > self.modseq:
             self._own.add(modseq)
+
+    def lost(self, uids: Iterable[int], before: int, modseq: int) -> None:
+        """Note messages that went between two mod-sequences of the mailbox, unless SQL has to be asked for more."""
+        if before == self.modseq:
+            self.view.expunge(uids)
+            self.modseq = modseq
 
     def learn(self, keywords: Keywords) -> bytes:
         """Take the mailbox's keywords; return what tells the client of new ones."""
