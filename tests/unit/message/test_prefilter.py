@@ -117,6 +117,47 @@ def test_whatever_contains_the_text_passes(message, needle):
         assert found.search(message), message
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        b"=?utf-8?q?Quarter?= =?utf-8?q?deck?=",
+        b"=?utf-8?q?Quarter?=\r\n =?utf-8?b?ZGVjaw==?=",
+        b"=?utf-8?b?UXVhcnRl?= =?us-ascii?q?rdeck?=",
+        b"quarter=?utf-8?q?deck?=",
+        b"=?utf-8?q?quarter?=deck",
+        b"=?utf-8?b?cXVhcnRlcg==?=deck",
+        b"=?utf-8?q?quarter?==?utf-8?q?deck?=",
+        b"=?=utf-7?q?+AHE-uarterdeck?=",
+        b"=?utf-8?q?=51=75=61=72=74=65=72=64=65=63=6b?=",
+        b"=?utf-8*en?B?cXVhcnRlcmRlY2s=?=",
+        b"=?utf-7?q?+AHE-uarterdeck?=",
+    ],
+)
+def test_encoded_words_split_in_any_way_pass(subject):
+    message = b"Subject: " + subject + b"\r\n\r\nx"
+    found = prefilter("quarterdeck")
+    assert contains_text(message, "quarterdeck")
+    assert found is not None and found.search(message)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        (b"quoted-printable", b"the quar=\r\nter=\ndeck"),
+        (b"quoted-printable", b"the quar=\r \nter=\r\n=\r\ndeck"),
+        (b"quoted-printable", b"the =51=\r\n=75=61=72=74=65=72=64=65=63=6B"),
+        (b"base64", b"cXVh\r\n cnRl\n\tcm Rl,Y2s="),
+        (b"base64", b"eHF1YXJ0\r\nZXJkZWNr"),
+        (b"base64", b"eHhRVUFS\r\nVEVSREVDSw=="),
+    ],
+)
+def test_transfer_encodings_broken_in_any_way_pass(encoding, body):
+    message = b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + body
+    found = prefilter("quarterdeck")
+    assert contains_text(message, "quarterdeck")
+    assert found is not None and found.search(message)
+
+
 @given(messages(), st.data())
 def test_substrings_of_what_is_there_pass(message, data):
     text = data.draw(st.sampled_from(list(searchable_text(message))))
