@@ -45,8 +45,8 @@ LEDGER = Query(
 )
 PENDING = Query(
     "p",
-    "INSERT INTO pending (entry, recipient, target, lane, segment_id, position, length, body, inline_size, size, due_at,"
-    " first_at, attempts, held, site, reason, sender, message_id) VALUES :rows...",
+    "INSERT INTO pending (entry, recipient, target, lane, segment_id, position, length, body, inline_size, size,"
+    " due_at, first_at, attempts, held, site, reason, sender, message_id) VALUES :rows...",
 )
 SEGMENT = Query("s", "INSERT INTO segment (id, name, state) VALUES (1, '2026-11-23/mta-1', 'settled')")
 LISTS = {
