@@ -262,7 +262,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("account disable absent@packetboat.test", "no account"),
     ("account remove alice@packetboat.test", "--keep-mail"),
     ("alias add x@absent.test y@z.test", "no domain"),
-    ("alias remove absent@packetboat.test", "no alias"),
+    ("alias remove absent@packetboat.test", "no such alias"),
     ("queue show nonsense", "no entry id"),
     ("queue show 01ARZ3NDEKTSV4RRFFQ69G5FAV", "trace"),
     ("queue retry 01ARZ3NDEKTSV4RRFFQ69G5FAV", "queue list"),
