@@ -58,11 +58,15 @@ class Listing:
     descending: bool = False
 
     def rows(
-        self, conditions: Filter, after: Sequence[Any] | None, limit: int, *, window: int = WINDOW
+        self, conditions: Filter, after: Sequence[Any] | None, limit: int, *, window: int | None = WINDOW
     ) -> Work[tuple[Rows, list[Any] | None]]:
-        """Return up to `limit` rows behind a key, and the key to go on from (None at the end)."""
-        if not conditions.conditions:
-            rows = yield self._query((), after is not None, False)(**self._bounds(after, None), limit=limit)
+        """Return up to `limit` rows behind a key, and the key to go on from (None at the end).
+
+        A window of None is for conditions that an index answers, so that no other rows are looked at.
+        """
+        if not conditions.conditions or window is None:
+            query = self._query(conditions.conditions, after is not None, False)
+            rows = yield query(**conditions.values, **self._bounds(after, None), limit=limit)
             return rows, self.key_of(rows[-1]) if len(rows) == limit else None
         edge = (yield self._edge(after is not None)(**self._bounds(after, None), offset=window - 1))[:1]
         end = self.key_of(edge[0]) if edge else None

@@ -26,6 +26,7 @@ from shared.operations.actor import Actor, NotFound
 from shared.operations.audit import note
 from shared.operations.bounce import Bounces, bounce_id
 from shared.operations.origin import origin_view
+from shared.operations.paging import WINDOW
 from shared.operations.waiting import PENDING, Waiting, Wanted, recorded, waiting_of
 from shared.queue.delivery import Item, Queue
 from shared.queue.outstanding import Outstanding, outstanding
@@ -180,8 +181,9 @@ async def _rows(yard: Yard, actor: Actor, selection: Selection) -> AsyncIterator
     """Go through the pending rows of a selection, with their places."""
     after: list[Any] | None = None
     conditions = selection.wanted.conditions(actor)
+    window = None if selection.wanted.is_indexed else WINDOW
     while True:
-        keys, after = await yard.database.scan(PENDING.rows, conditions, after, BATCH)
+        keys, after = await yard.database.scan(PENDING.rows, conditions, after, BATCH, window=window)
         if keys:
             chosen = {(row["entry"], row["recipient"], row["target"]) for row in keys}
             rows = await yard.database.scan(_pending_of, sorted({row["entry"] for row in keys}))

@@ -19,7 +19,7 @@ from shared.ids import encode, is_id, timestamp_ms
 from shared.journal.reader import Reader
 from shared.operations.actor import Actor
 from shared.operations.origin import origin_view
-from shared.operations.paging import Filter, Listing, Page, decode_cursor, encode_cursor, in_domains
+from shared.operations.paging import WINDOW, Filter, Listing, Page, decode_cursor, encode_cursor, in_domains
 from shared.operations.rejections import rejection_view
 from shared.queue.outstanding import Outstanding, outstanding
 
@@ -96,7 +96,7 @@ async def page_of_ledger(
         wanted = wanted.plus("l.entry < :before", before=_first_id(until))
     if actor.domains is not None:
         wanted = in_domains(("l.sender", "l.recipient"), sorted(actor.domains), wanted)
-    window = 2**40 if any(equal.values()) else 10_000
+    window = None if any(equal.values()) else WINDOW
     after = decode_cursor(cursor, str, str, str)
     if after is None and until is not None:
         after = [_first_id(until), "", ""]  # so that the first window lies there

@@ -22,7 +22,7 @@ from shared.journal.reader import Reader
 from shared.journal.reference import Reference
 from shared.message.envelope import Envelope, Lane, Recipient
 from shared.operations.actor import Actor, domain_of
-from shared.operations.paging import Filter, Listing, Page, decode_cursor, encode_cursor, in_domains, like
+from shared.operations.paging import WINDOW, Filter, Listing, Page, decode_cursor, encode_cursor, in_domains, like
 from shared.queue.keys import PREFIX, lane_keys, site_prefix
 from shared.queue.outstanding import outstanding
 
@@ -154,7 +154,7 @@ async def _recorded(
 ) -> tuple[list[Waiting], list[Any] | None]:
     """Return recorded ones, from several windows if the first have few."""
     conditions, found, began = wanted.conditions(actor), list[Waiting](), time.monotonic()
-    window = 2**40 if wanted.is_indexed else 10_000
+    window = None if wanted.is_indexed else WINDOW
     for _ in range(MAX_WINDOWS):
         rows, after = await database.scan(PENDING.rows, conditions, after, limit - len(found), window=window)
         found += [waiting_of(row) for row in rows]
