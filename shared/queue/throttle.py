@@ -68,8 +68,9 @@ class Throttle:
 class LoginThrottle:
     """Failed logins slow the next one: of the client's network, of the account, and of the two together.
 
-    A network that guesses is refused in the end. An account is only slowed, and not for networks it
-    has logged in from lately: else anybody could lock its owner out.
+    A network that guesses is refused in the end, an account is only slowed. An account that has lately
+    logged in from a network is spared both: else anybody could lock its owner out, and one phone with an
+    old password a whole office. Guessing at it from there is slowed all the same.
     """
 
     def __init__(self, redis: Redis, *, prefix: str = PREFIX) -> None:
@@ -85,12 +86,14 @@ class LoginThrottle:
             self._failures("login-account", account),
             self._redis.exists(self._friend(network, account)),
         )
+        if friend:
+            return delay_after(by_pair - PAIR_FREE)
         if by_network >= LOGIN_REFUSE:
             return None
         return max(
             delay_after(by_pair - PAIR_FREE),
             delay_after(by_network - NETWORK_FREE),
-            0.0 if friend else delay_after(by_account - ACCOUNT_FREE),
+            delay_after(by_account - ACCOUNT_FREE),
         )
 
     async def failed(self, ip: str, account: str) -> None:

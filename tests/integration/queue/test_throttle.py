@@ -93,6 +93,18 @@ async def test_an_account_is_not_locked_for_those_it_knows(redis: Redis) -> None
     assert await logins.delay("203.0.113.9", "alice@a.test") == module.LOGIN_DELAY_MOST
 
 
+async def test_one_phone_with_an_old_password_does_not_lock_an_office_out(redis: Redis) -> None:
+    logins = LoginThrottle(redis)
+    await logins.succeeded("192.0.2.1", "alice@a.test")
+    for _ in range(module.LOGIN_REFUSE):
+        await logins.failed("192.0.2.1", "bob@a.test")
+    assert await logins.delay("192.0.2.1", "alice@a.test") == 0
+    assert await logins.delay("192.0.2.1", "bob@a.test") is None
+    for _ in range(40):
+        await logins.failed("192.0.2.1", "alice@a.test")
+    assert await logins.delay("192.0.2.1", "alice@a.test") == module.LOGIN_DELAY_MOST, "guessing is slowed"
+
+
 def test_networks() -> None:
     assert network_of("192.0.2.7") == "192.0.2.7"
     assert network_of("::ffff:192.0.2.7") == "192.0.2.7"
