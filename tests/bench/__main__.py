@@ -63,6 +63,8 @@ def _run(options: argparse.Namespace, chosen: Sequence[Scenario], work: Path) ->
         def begin(step: str) -> None:
             progress.update(task, description=step, advance=0 if "filling" in step else 1)
             progress.refresh()
+            if not console.is_terminal:
+                console.print(step, highlight=False)
 
         bench = Bench(setting, rounds=1 if options.tiny else options.rounds, sides=options.side, progress=begin)
         progress.update(task, total=sum(bench.steps(scenario) for scenario in chosen))

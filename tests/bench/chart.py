@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from html import escape
 
 from tests.bench.machine import Machine
-from tests.bench.results import Result
+from tests.bench.results import Result, shown
 
-WIDTH = 900
+WIDTH = 960
 LABEL_WIDTH = 210
-VALUE_WIDTH = 190
+VALUE_WIDTH = 240
 ROW_HEIGHT = 26
 TOP = 70
 BOTTOM = 40
@@ -72,7 +72,7 @@ def _row(result: Result, top: float, scale: _Scale) -> list[str]:
 def _figures(result: Result) -> str:
     assert result.ours is not None and result.peer is not None and result.ratio is not None
     mark = " (void)" if result.void else ""
-    return f"×{result.ratio:.1f}  {result.ours.value:,.4g} : {result.peer.value:,.4g} {result.row.unit}{mark}"
+    return f"×{result.ratio:.1f}  {shown(result.ours.value)} : {shown(result.peer.value)} {result.row.unit}{mark}"
 
 
 def _grid(scale: _Scale, height: float) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from tests.bench.machine import Machine
-from tests.bench.results import JUDGED_CORES, Figure, Result
+from tests.bench.results import JUDGED_CORES, Figure, Result, shown
 
 
 def table(results: Iterable[Result]) -> Table:
@@ -94,7 +94,7 @@ def _pair(result: Result, show: Any) -> str:
 
 
 def _shown(figure: Figure | None) -> str:
-    return "-" if figure is None else f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:.3g}"
+    return "-" if figure is None else shown(figure.value)
 
 
 def _number(value: float | None, digits: int, divisor: int = 1) -> str:

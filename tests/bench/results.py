@@ -99,6 +99,11 @@ def compare(scenario: Scenario, rounds: Mapping[str, Sequence[Mapping[str, Sampl
     return list(results.values())
 
 
+def shown(value: float) -> str:
+    """A figure for people: no decimals from 100 on, three digits below."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _worst(scenario: Scenario, row: Row, candidates: list[Result]) -> Result:
     """The same figures as the row with the smallest ratio."""
     worst = min(candidates, key=lambda result: result.ratio or 0.0)
