@@ -83,6 +83,8 @@ class Connection(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self.is_tls = is_tls
+        if is_tls:
+            desk.buffers.tls_begins(self._loop)
         self.winding_down = False
         self.ip = ""
         self.deadline = 0.0
@@ -190,6 +192,7 @@ class Connection(asyncio.Protocol):
 
     async def start_tls(self) -> None:
         """Shake hands; OSError (ssl.SSLError too) when that fails."""
+        self._desk.buffers.tls_begins(self._loop)
         upgraded = await self._loop.start_tls(
             self._transport, self, self._desk.tls.server, server_side=True, ssl_handshake_timeout=TLS_TIME
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.access.limits import Limits
 from services.access.login import Logins
+from services.access.memory import LargeBuffers
 from shared.journal.writer import Writer
 from shared.mailbox.content import Content
 from shared.mailbox.mailboxes import Mailboxes
@@ -42,6 +43,7 @@ class Desk:
     volume: Path  # the journal's folder
     log: MailLog
     plaintext_auth: bool = False  # passwords are taken without TLS
+    buffers: LargeBuffers = field(default_factory=LargeBuffers)
     connections: set[Connection] = field(default_factory=set)
     leftovers: set[asyncio.Task[None]] = field(default_factory=set)
 
