@@ -27,7 +27,7 @@ from shared.queue.keys import PREFIX, lane_keys, site_prefix
 from shared.queue.outstanding import outstanding
 
 MAX_WINDOWS = 5  # looked at for one page
-PAGE_TIME = 0.05  # seconds after which a page is as long as it is
+PAGE_TIME = 0.02  # seconds after which a page is as long as it is
 
 _POSITION = re.compile(r"\d{1,19}(?:-\d{1,19})?\Z", re.ASCII)
 sql = load("admin")
@@ -98,7 +98,7 @@ class Wanted:
         if self.entries:
             wanted = wanted.plus("p.entry IN (:entries...)", entries=list(self.entries))
         if self.state:
-            wanted = wanted.plus("p.held = :held", held=int(self.state == "held"))
+            wanted = wanted.plus("p.held = 1" if self.state == "held" else "p.held = 0")  # literal: a partial index
         for column in ("lane", "site"):
             if value := getattr(self, column):
                 wanted = wanted.plus(f"p.{column} = :{column}", **{column: value})
@@ -120,7 +120,7 @@ class Wanted:
     def is_indexed(self) -> bool:
         """Whether an index leads to the rows, so that no window is needed."""
         exact = any(value and not value.startswith("@") for value in (self.sender, self.recipient))
-        return bool(self.entries or self.site or exact)
+        return bool(self.entries or self.site or exact or self.state == "held")
 
 
 class Fresh(Protocol):

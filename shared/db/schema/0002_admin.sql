@@ -76,6 +76,7 @@ CREATE TABLE login (
 );
 
 CREATE INDEX pending_site ON pending (site, entry, recipient, target);
+CREATE INDEX pending_held ON pending (entry, recipient, target) WHERE held = 1;
 CREATE INDEX pending_recipient ON pending (recipient, entry, target);
 CREATE INDEX pending_sender ON pending (sender, entry, recipient, target);
 CREATE INDEX alias_domain ON alias (domain_id);
