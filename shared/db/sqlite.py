@@ -32,6 +32,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT = 20.0  # seconds to wait for another process's transaction
 GROUP_LIMIT = 128  # transactions committed together
 SCAN_THREADS = 2
+CHECKPOINT_PAGES = 4_000  # of the WAL, 16 MB: who commits beyond copies them into the file, and fsyncs it
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "lustre"})
 
 
@@ -210,6 +211,7 @@ def _open(path: Path, *, readonly: bool) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-16384")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     if readonly:
         connection.execute("PRAGMA query_only=ON")
     return connection
