@@ -361,6 +361,10 @@ async def test_reads_delivers_deletes_and_compacts_at_once(world: World) -> None
     assert set(await world.segments()) == set(_files(world))
 
 
+START_TIME = 30.0  # seconds at most until the worker has done its first pass
+KILL_WITHIN = 0.5  # seconds after it
+
+
 @pytest.mark.fault
 async def test_compaction_killed_at_any_point(database: Database, tmp_path: Path, request: Any) -> None:
     world = await open_world(database, tmp_path / "journal", segment_size=30_000)
@@ -374,8 +378,10 @@ async def test_compaction_killed_at_any_point(database: Database, tmp_path: Path
                 cwd=REPOSITORY,
                 stdout=output,
             )
-        end = time.monotonic() + random.uniform(0.6, 1.1)
+        end = time.monotonic() + START_TIME
         while time.monotonic() < end:
+            if log.stat().st_size and end - time.monotonic() > KILL_WITHIN:
+                end = time.monotonic() + random.uniform(0.05, KILL_WITHIN)  # the worker is at work
             await world.deliver(_body(turn * 1_000))
             await world.append(_body(turn * 1_000 + 1))
             if len(world.expected) > 25:

@@ -9,7 +9,7 @@ import pytest
 from shared.sieve import Limits, check
 from tests.unit.sieve.harness import MESSAGE, result
 
-MAX_SECONDS = 3.0  # several times what it takes on a busy machine, with an eighth of the work allowed
+MAX_SECONDS = 10.0  # of CPU: unlimited, each of these would take minutes
 LIMITS = Limits(work=32 * 1024 * 1024)
 MANY_FIELDS = b"".join(b"Received: from a by b; Fri, 2 Feb 2018 22:20:%02d -0500\r\n" % (n % 60) for n in range(4900))
 MANY_PARTS = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\nX: y\r\n\r\nx\r\n" * 9000
@@ -27,9 +27,9 @@ MANY_PARTS = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\nX: 
     ],
 )
 def test_work_is_limited(required: str, command: str, message: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     found = result(f'require ["{required}"];\n' + command * 5000, message, limits=LIMITS)
-    assert time.monotonic() - started < MAX_SECONDS
+    assert time.process_time() - started < MAX_SECONDS
     assert found.error is not None
     assert found.actions[0].message.render() == message  # type: ignore[union-attr]
 
