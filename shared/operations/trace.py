@@ -34,7 +34,8 @@ LEDGER = Listing(
     ("l.entry", "l.recipient", "l.target"),
     descending=True,
 )
-_INDEXED = ("entry", "recipient", "sender", "message_id")
+_ADDRESSES = ("recipient", "sender")  # told apart without regard to case
+_INDEXED = ("entry", "message_id", *_ADDRESSES)
 
 
 async def trace(
@@ -87,7 +88,10 @@ async def page_of_ledger(
     wanted = Filter()
     for name in _INDEXED:
         if value := equal.get(name, ""):
-            wanted = wanted.plus(f"l.{name} = :{name}", **{name: value})
+            if name in _ADDRESSES:
+                wanted = wanted.plus(f"lower(l.{name}) = :{name}", **{name: value.lower()})
+            else:
+                wanted = wanted.plus(f"l.{name} = :{name}", **{name: value})
     if outcome:
         wanted = wanted.plus("l.outcome = :outcome", outcome=outcome)
     if since is not None:

@@ -18,8 +18,8 @@ SELECT * FROM pending WHERE message_id = :message_id ORDER BY first_at DESC LIMI
 
 -- name: ledger_of_address
 SELECT * FROM (
-  SELECT * FROM ledger WHERE recipient = :address UNION SELECT * FROM ledger WHERE sender = :address
+  SELECT * FROM ledger WHERE lower(recipient) = :address UNION SELECT * FROM ledger WHERE lower(sender) = :address
 ) AS found ORDER BY at DESC LIMIT :limit
 
 -- name: pending_of_address
-SELECT * FROM pending WHERE recipient = :address OR sender = :address ORDER BY first_at DESC LIMIT :limit
+SELECT * FROM pending WHERE lower(recipient) = :address OR lower(sender) = :address ORDER BY first_at DESC LIMIT :limit

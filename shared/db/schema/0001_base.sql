@@ -137,8 +137,8 @@ CREATE TABLE ledger (
   detail TEXT NOT NULL DEFAULT '',                  -- JSON: mailbox, uid, host, reply, child, attempts, …
   PRIMARY KEY (entry, recipient, target)
 ) @clustered@;
-CREATE INDEX ledger_recipient ON ledger (recipient, at);
-CREATE INDEX ledger_sender ON ledger (sender, at);
+CREATE INDEX ledger_recipient ON ledger (lower(recipient), at);  -- envelopes keep the capitals that were written
+CREATE INDEX ledger_sender ON ledger (lower(sender), at);
 CREATE INDEX ledger_message_id ON ledger (message_id);
 
 -- What waits for another attempt, or for the operator.

@@ -51,6 +51,16 @@ async def test_a_timeline_survives_the_message(stack: Stack) -> None:
     assert events[2]["mailbox"] == "INBOX"
 
 
+async def test_an_address_is_found_however_it_was_written(stack: Stack) -> None:
+    await record(stack, LEDGER, [(*outcome(2)[:1], "Me@a.test", *outcome(2)[2:5], "Boss@C.test", *outcome(2)[6:])])
+    token = await stack.token()
+    for asked in ("me@a.test", "ME@A.test", "boss@c.test"):
+        events = await stack.operator.trace(asked, 10)
+        assert [event["what"] for event in events] == ["accepted", "delivered"], asked
+    for query in ("recipient=mE@a.test", "sender=boss@c.test"):
+        assert len((await stack.call("GET", f"/ledger?{query}", token)).json()["items"]) == 1
+
+
 async def test_refused_mail_is_traced(stack: Stack) -> None:
     recorder = RejectionRecorder(stack.database)
     recorder.put(Rejection(time.time(), "mx", "192.0.2.1", "550 5.1.1 no", sender="x@c.test", recipient="Gone@a.test"))
