@@ -10,7 +10,9 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 state=${PACKETBOAT_ENGINE_STATE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/packetboat-engine}
-mirror=${PACKETBOAT_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# where apt itself gets Debian's packages
+mirror=${PACKETBOAT_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+    grep -v security | head -n 1)}
 plugins=/usr/libexec/docker/cli-plugins
 suite=bookworm
 docker=/usr/bin/docker # Debian's: it builds without the buildx plugin
