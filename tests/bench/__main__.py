@@ -39,7 +39,8 @@ def main() -> int:
         print("\n".join(f"{scenario.name:24} {scenario.title}" for scenario in chosen))
         return 0
     _require_root_and_peers()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and files are cleaned up
+    # Leave through the `finally`s, so that servers and files are cleaned up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("the benchmark was ended by SIGTERM"))
     work = Path(tempfile.mkdtemp(prefix="pb-bench-", dir=options.work))
     work.chmod(0o755)  # the peers' unprivileged processes must get through
     try:

@@ -70,6 +70,7 @@ class Dovecot:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the benchmark, which stops its servers in order
         )
         wait_for_greeting(self.imap)
 
