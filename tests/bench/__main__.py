@@ -54,9 +54,30 @@ def _run(options: argparse.Namespace, chosen: Sequence[Scenario], work: Path) ->
     console = Console(stderr=True)
     machine = examine(work)
     setting = Setting(work, TINY if options.tiny else FULL, options.workers, options.database_url)
-    sql = "postgresql" if options.database_url else "sqlite"
     results: list[Result] = []
     failures: list[str] = []
+    try:
+        _measure(options, chosen, setting, machine, console, results, failures)
+    finally:  # what was measured is shown even if the rest was cut off
+        if not options.json:
+            Console(width=max(160, console.width)).print(table(results))
+        for failure in failures:
+            console.print(f"could not be measured: {failure}", markup=False, highlight=False)
+    if options.save or (not options.only and not options.tiny and not failures):
+        _publish(results, machine, options, console)
+    return 1 if failures else 0
+
+
+def _measure(
+    options: argparse.Namespace,
+    chosen: Sequence[Scenario],
+    setting: Setting,
+    machine: Machine,
+    console: Console,
+    results: list[Result],
+    failures: list[str],
+) -> None:
+    """Run the scenarios one after the other; a failure of one doesn't keep the others from running."""
     # Refreshed only between measurements: a clock that repaints would take CPU from what is measured.
     with _progress(console) as progress:
         task = progress.add_task("starting", total=0)
@@ -80,24 +101,21 @@ def _run(options: argparse.Namespace, chosen: Sequence[Scenario], work: Path) ->
             results += found
             if options.json:
                 for result in found:
-                    print(line(as_json(result, machine, workers=setting.workers, sql=sql)), flush=True)
-    if not options.json:
-        Console(width=max(160, console.width)).print(table(results))
-    for failure in failures:
-        console.print(f"[red]could not be measured[/]: {failure}", markup=True, highlight=False)
-    if options.save or (not options.only and not options.tiny and not failures):
-        _publish(results, machine, options, sql, console)
-    return 1 if failures else 0
+                    record = as_json(result, machine, workers=setting.workers, sql=_engine(options))
+                    print(line(record), flush=True)
 
 
-def _publish(
-    results: Sequence[Result], machine: Machine, options: argparse.Namespace, sql: str, console: Console
-) -> None:
+def _engine(options: argparse.Namespace) -> str:
+    return "postgresql" if options.database_url else "sqlite"
+
+
+def _publish(results: Sequence[Result], machine: Machine, options: argparse.Namespace, console: Console) -> None:
     """Write JSON and SVG, named by date and cores."""
+    sql = _engine(options)
     name = f"{machine.date}-{machine.cores}-cores" + ("-postgresql" if sql == "postgresql" else "")
     record = {
         "machine": machine.to_json(),
-        "rounds": options.rounds,
+        "rounds": 1 if options.tiny else options.rounds,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "rows": [as_json(result, machine, workers=options.workers, sql=sql) for result in results],
     }
