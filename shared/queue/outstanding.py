@@ -18,6 +18,7 @@ from shared.message.envelope import Envelope, Recipient
 BATCH = 500  # records whose outcomes are asked for at once
 
 sql = load("outstanding")
+recovery_sql = load("recovery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +60,5 @@ def _records(reader: Reader, segment: str) -> list[ScannedRecord]:
 
 
 def _known(entries: list[str]) -> Work[set[tuple[str, str]]]:
-    rows = yield sql.known_recipients(entries=entries, waiting=entries)
+    rows = yield recovery_sql.handled(entries=entries, waiting=entries)
     return {(row["entry"], row["recipient"]) for row in rows}
