@@ -190,18 +190,17 @@ def test_curl_lists_fetches_and_deletes_over_pop3(stack: Stack, account: str, sc
 
 
 def deliver(stack: Stack, address: str, count: int, *, password: str = PASSWORD) -> list[bytes]:
-    """Send messages `number 0` … through the MX and wait until they are in INBOX."""
+    """Send messages `number 0` … through the MX and wait until they are in INBOX, in this order."""
     texts = [
         (f"From: x@elsewhere.test\r\nTo: {address}\r\nSubject: number {n}\r\n"
          f"Message-ID: <{n}.{time.monotonic_ns()}@elsewhere.test>\r\n\r\ntext {n}\r\n.dot\r\n").encode()
         for n in range(count)
     ]  # fmt: skip
-    with mx(stack) as client:
-        for text in texts:
-            client.sendmail("x@elsewhere.test", [address], text)
-    with imap(stack, address, password) as client:
-        client.select("INBOX")
-        eventually(lambda: client.noop() and len(search(client, "ALL")) >= count, f"{count} messages")
+    with mx(stack) as sender, imap(stack, address, password) as reader:
+        reader.select("INBOX")
+        for number, text in enumerate(texts, start=1):  # one after the other: two workers keep no order
+            sender.sendmail("x@elsewhere.test", [address], text)
+            eventually(lambda: reader.noop() and len(search(reader, "ALL")) >= number, f"message {number}")  # noqa: B023
     return texts
 
 
