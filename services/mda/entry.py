@@ -8,6 +8,7 @@ from shared.journal.reference import Reference
 from shared.message.envelope import Envelope
 from shared.message.header import find_header_end, iterate_fields
 from shared.message.rendered import Rendered
+from shared.message.verdict import Verdict
 from shared.queue.delivery import Lease
 
 
@@ -20,6 +21,12 @@ class Entry:
     envelope: Envelope
     message: bytes
     rendered: Rendered
+    scanned: tuple[Verdict, ...] = ()  # what the MDA's scanners and filters said
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What all scanners said, those at the MTA first: Sieve's spamtest and virustest ask shared.filters.verdict."""
+        return (*self.envelope.verdicts, *self.scanned)
 
     @property
     def id(self) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from shared.message.verdict import Verdict, verdict_from
+
 MAX_RECIPIENTS = 10_000  # in one journal record; a listener's own limit is lower
 
 
@@ -67,6 +69,7 @@ class Envelope:
     eight_bit: bool = False
     message_id: str = ""
     origin: Origin = field(default_factory=Origin)
+    verdicts: tuple[Verdict, ...] = ()  # what scanners said before it was accepted, as they are put on record
 
     def lane(self, lane: Lane) -> tuple[Recipient, ...]:
         """Return the recipients that a lane works on."""
@@ -89,6 +92,7 @@ class Envelope:
         raw["recipients"] = tuple(_recipient(r) for r in raw["recipients"])
         raw["kind"] = Kind(raw["kind"])
         raw["origin"] = Origin(**_known(raw.get("origin", {}), Origin))
+        raw["verdicts"] = tuple(verdict_from(verdict) for verdict in raw.get("verdicts", ()))
         return cls(**_known(raw, cls))
 
 

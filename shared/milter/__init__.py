@@ -1,0 +1,1 @@
+"""The Sendmail milter protocol, version 6: packets and conversations without IO."""
