@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 
 import typer
 
-from services.cli import accounts, doctor, init, queue, selftest, services, sieve, tokens, trace, up
 from shared.errors import ConfigurationError, MailFailure
 
-app = typer.Typer(
-    name="packetboat",
-    help="A mail stack made of small services: MTA, relay, MDA, IMAP and POP3.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-up.register(app)
-init.register(app)
-services.register(app)
-accounts.register(app)
-queue.register(app)
-trace.register(app)
-tokens.register(app)
-selftest.register(app)
-doctor.register(app)
-sieve.register(app)
+COMMANDS = {  # module → its commands; only the module of the command that is run is imported
+    "up": ("up",),
+    "init": ("init", "secrets"),
+    "services": ("mta", "relay", "mda", "access", "admin"),
+    "accounts": ("domain", "account", "alias"),
+    "queue": ("queue",),
+    "trace": ("trace",),
+    "tokens": ("token", "audit"),
+    "selftest": ("selftest",),
+    "doctor": ("doctor",),
+    "sieve": ("sieve",),
+}
+
+
+def make_app(command: str = "") -> typer.Typer:
+    """Return the application with one command, or with all of them when there is none of this name."""
+    app = typer.Typer(
+        name="packetboat",
+        help="A mail stack made of small services: MTA, relay, MDA, IMAP and POP3.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_nothing)  # else typer takes a module's only command for the whole application
+    for module in [module for module, commands in COMMANDS.items() if command in commands] or COMMANDS:
+        importlib.import_module(f"services.cli.{module}").register(app)
+    return app
+
+
+def _nothing() -> None:
+    """A mail stack made of small services: MTA, relay, MDA, IMAP and POP3."""
 
 
 _WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
@@ -35,7 +49,7 @@ _WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, NotADirector
 def main() -> None:
     """Run a command and exit; a person's mistake is said on standard error, with exit status 2."""
     try:
-        app()  # tells of wrong options itself, and exits
+        make_app(sys.argv[1] if len(sys.argv) > 1 else "")()  # tells of wrong options itself, and exits
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
     except BrokenPipeError:

@@ -8,13 +8,12 @@ import getpass
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 from redis.exceptions import RedisError
 
 from services.cli.context import database_of, settings_for
-from services.cli.remote import RemoteOperator, connect
 from shared.config import CommonSettings
 from shared.db import Database
 from shared.directory import Directory
@@ -32,8 +31,11 @@ from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Item, Queue
 from shared.queue.sites import Sites
 
+if TYPE_CHECKING:
+    from services.cli.remote import RemoteOperator
+
 T = TypeVar("T")
-AnyOperator = Operator | RemoteOperator
+AnyOperator: TypeAlias = "Operator | RemoteOperator"
 UrlOption = Annotated[
     str,
     typer.Option("--url", help="Another stack's API (with PACKETBOAT_TOKEN), not --data.", envvar="PACKETBOAT_URL"),
@@ -45,8 +47,10 @@ def perform(data: Path, url: str, work: Callable[[AnyOperator], Awaitable[T]], *
 
     async def run() -> T:
         if url:
-            async with connect(url) as client:
-                return await work(RemoteOperator(client))
+            from services.cli import remote
+
+            async with remote.connect(url) as client:
+                return await work(remote.RemoteOperator(client))
         async with local_operator(data, bounces=bounces) as operator:
             return await work(operator)
 

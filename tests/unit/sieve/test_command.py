@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.cli.__main__ import app
+from services.cli.__main__ import make_app
 from tests.unit.sieve.harness import MESSAGE
 
 RUNNER = CliRunner()
@@ -28,13 +28,13 @@ def script(tmp_path: Path, text: str) -> str:
 
 def test_check_names_each_error_with_its_place(tmp_path: Path) -> None:
     path = script(tmp_path, 'keep;\nfoo;\nfileinto "x";\n')
-    found = RUNNER.invoke(app, ["sieve", "check", path])
+    found = RUNNER.invoke(make_app("sieve"), ["sieve", "check", path])
     assert found.exit_code == 1
     assert found.output.splitlines() == [
         f'{path}:2:1: unknown command "foo"',
         f'{path}:3:1: the command "fileinto" needs require "fileinto"',
     ]
-    good = RUNNER.invoke(app, ["sieve", "check", script(tmp_path, "keep;")])
+    good = RUNNER.invoke(make_app("sieve"), ["sieve", "check", script(tmp_path, "keep;")])
     assert (good.exit_code, good.output) == (0, f"{path}: no errors\n")
 
 
@@ -52,7 +52,7 @@ if allof (envelope :domain "from" "example.org", mailboxexists "Work") {
     (tmp_path / "more.sieve").write_text('redirect "a@b.example";')
     out = tmp_path / "out.eml"
     options = ["--from", "a@example.org", "--to", "b@c.example", "--mailbox", "Work", "--output", str(out)]
-    found = RUNNER.invoke(app, ["sieve", "test", path, message, *options])
+    found = RUNNER.invoke(make_app("sieve"), ["sieve", "test", path, message, *options])
     assert found.exit_code == 0, found.output
     assert found.output.splitlines() == [
         "from <a@example.org> to <b@c.example>",
@@ -76,14 +76,14 @@ if allof (envelope :domain "from" "example.org", mailboxexists "Work") {
 
 def test_test_says_which_line_failed(tmp_path: Path, message: str) -> None:
     path = script(tmp_path, 'require "ihave";\ndiscard;\n error "no";')
-    found = RUNNER.invoke(app, ["sieve", "test", "--quiet", path, message])
+    found = RUNNER.invoke(make_app("sieve"), ["sieve", "test", "--quiet", path, message])
     assert found.exit_code == 1
     assert found.output.splitlines() == ["  implicit keep", "error: line 3, column 2: no"]
 
 
 def test_test_of_a_bad_script_checks_it(tmp_path: Path, message: str) -> None:
     path = script(tmp_path, "foo;")
-    found = RUNNER.invoke(app, ["sieve", "test", path, message])
+    found = RUNNER.invoke(make_app("sieve"), ["sieve", "test", path, message])
     assert (found.exit_code, found.output) == (1, f'{path}:1:1: unknown command "foo"\n')
 
 
@@ -91,5 +91,5 @@ def test_scanners_and_environment_can_be_given(tmp_path: Path, message: str) -> 
     text = """require ["spamtest", "virustest", "environment", "duplicate"];
     if allof (spamtest "10", virustest "5", environment "phase" "post", duplicate) { discard; }"""
     options = ["--spam", "100", "--virus", "5", "--env", "Phase=post", "--seen", "--quiet"]
-    found = RUNNER.invoke(app, ["sieve", "test", script(tmp_path, text), message, *options])
+    found = RUNNER.invoke(make_app("sieve"), ["sieve", "test", script(tmp_path, text), message, *options])
     assert found.output == "  discard\n"
