@@ -9,7 +9,7 @@ from enum import Enum
 from shared.imap.fetch import FetchAttribute
 from shared.imap.flags import FlagSet
 from shared.imap.search import SearchKey
-from shared.imap.sequence import SequenceSet
+from shared.imap.sequence import Range, SequenceSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +70,36 @@ class Enable:
 
 
 @dataclass(frozen=True, slots=True)
+class Resync:
+    """What a client still knows of a mailbox: SELECT's QRESYNC parameter (RFC 7162 §3.2.5).
+
+    `uids` is None when the client knows all up to then. Each number of `sequences` had the UID at the same
+    place in `sequence_uids`.
+    """
+
+    uidvalidity: int
+    modseq: int
+    uids: SequenceSet | None = None
+    sequences: tuple[Range, ...] = ()
+    sequence_uids: tuple[Range, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Select:
-    """Parameters are names in upper case, empty until an extension adds some (RFC 4466 §2.1)."""
+    """With the parameters of RFC 7162 §3.1.8 and §3.2.5."""
 
     tag: bytes
     mailbox: str
-    parameters: tuple[bytes, ...] = ()
+    condstore: bool = False
+    resync: Resync | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Examine:
     tag: bytes
     mailbox: str
-    parameters: tuple[bytes, ...] = ()
+    condstore: bool = False
+    resync: Resync | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +161,7 @@ class StatusItem(Enum):
     UIDNEXT = b"UIDNEXT"
     UIDVALIDITY = b"UIDVALIDITY"
     UNSEEN = b"UNSEEN"
+    HIGHESTMODSEQ = b"HIGHESTMODSEQ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +224,18 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """`uid`: the set holds UIDs, and `items` includes UID."""
+    """`uid`: the set holds UIDs, and `items` includes UID.
+
+    `changed_since`: only messages with a higher mod-sequence, and `items` includes MODSEQ. `vanished`: tell
+    also which are gone since (RFC 7162 §3.1.4.1, §3.2.6).
+    """
 
     tag: bytes
     messages: SequenceSet
     items: tuple[FetchAttribute, ...]
     uid: bool = False
+    changed_since: int | None = None
+    vanished: bool = False
 
 
 class StoreAction(Enum):
@@ -224,12 +248,15 @@ class StoreAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Store:
+    """`unchanged_since`: leave alone what has a higher mod-sequence (RFC 7162 §3.1.3)."""
+
     tag: bytes
     messages: SequenceSet
     action: StoreAction
     flags: FlagSet
     silent: bool = False
     uid: bool = False
+    unchanged_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

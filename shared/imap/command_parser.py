@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeVar
 
 from shared.imap import command as commands
@@ -13,15 +14,20 @@ from shared.imap.flags import FlagSet
 from shared.imap.grammar import Scanner, SyntaxFailure
 from shared.imap.limits import (
     MAX_ENABLE_NAMES,
+    MAX_FETCH_MODIFIERS,
     MAX_ID_FIELD,
     MAX_ID_PAIRS,
     MAX_ID_VALUE,
     MAX_LIST_PATTERNS,
     MAX_LITERAL,
+    MAX_MODSEQ,
+    MAX_NUMBER,
+    MAX_SELECT_PARAMETERS,
     MAX_STATUS_ITEMS,
     MAX_TAG,
 )
 from shared.imap.search_parser import UnknownCharset, parse_search_program
+from shared.imap.sequence import Range, SequenceSet, count
 
 _C = TypeVar("_C")
 
@@ -126,6 +132,81 @@ def _with_parameters(make: Callable[[bytes, str, tuple[bytes, ...]], Command], k
         return make(tag, mailbox, tuple(parameters))
 
     return parse
+
+
+def _selecting(make: type[commands.Select] | type[commands.Examine]) -> Parse:
+    """A mailbox, and CONDSTORE or QRESYNC in parentheses (RFC 7162 §7)."""
+
+    def parse(scanner: Scanner, tag: bytes) -> Command:
+        scanner.space()
+        mailbox = scanner.mailbox()
+        parameters = _parse_select_parameters(scanner) if scanner.accept(b" ") else {}
+        return make(tag, mailbox, b"CONDSTORE" in parameters, parameters.get(b"QRESYNC"))
+
+    return parse
+
+
+def _parse_select_parameters(scanner: Scanner) -> dict[bytes, commands.Resync | None]:
+    def parameter() -> tuple[bytes, commands.Resync | None]:
+        name = scanner.atom_keyword()
+        if name == b"CONDSTORE":
+            return name, None
+        if name != b"QRESYNC":
+            raise SyntaxFailure("Unknown parameter")
+        scanner.space()
+        return name, _parse_resync(scanner)
+
+    parameters = scanner.parenthesised(parameter, MAX_SELECT_PARAMETERS, "parameters")
+    if not parameters or len(dict(parameters)) != len(parameters):
+        raise SyntaxFailure("Expected parameters, each once")
+    return dict(parameters)
+
+
+# "QRESYNC" SP "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
+def _parse_resync(scanner: Scanner) -> commands.Resync:
+    scanner.expect(b"(")
+    uidvalidity = _nonzero(scanner, MAX_NUMBER)
+    scanner.space()
+    modseq = _nonzero(scanner, MAX_MODSEQ)
+    uids: SequenceSet | None = None
+    matched: tuple[tuple[Range, ...], tuple[Range, ...]] = ((), ())
+    if scanner.accept(b" ") and scanner.peek() != b"(":
+        uids = _known_set(scanner)
+        if scanner.accept(b" ") and scanner.peek() != b"(":
+            raise SyntaxFailure("Expected known sequence numbers")
+    if scanner.peek() == b"(":
+        matched = _parse_sequence_match(scanner)
+    scanner.expect(b")")
+    return commands.Resync(uidvalidity, modseq, uids, *matched)
+
+
+def _parse_sequence_match(scanner: Scanner) -> tuple[tuple[Range, ...], tuple[Range, ...]]:
+    scanner.expect(b"(")
+    sequences = _known_set(scanner).ranges
+    scanner.space()
+    uids = _known_set(scanner).ranges
+    scanner.expect(b")")
+    if not _is_ascending(sequences) or not _is_ascending(uids) or count(sequences) != count(uids):
+        raise SyntaxFailure("Expected as many ascending UIDs as sequence numbers")
+    return sequences, uids
+
+
+def _known_set(scanner: Scanner) -> SequenceSet:
+    known = scanner.sequence_set()
+    if known.has_star:
+        raise SyntaxFailure("A set of what is known has no *")
+    return known
+
+
+def _is_ascending(ranges: tuple[Range, ...]) -> bool:
+    return all(left[1] < right[0] for left, right in pairwise(ranges))
+
+
+def _nonzero(scanner: Scanner, largest: int) -> int:
+    value = scanner.number(largest)
+    if not value:
+        raise SyntaxFailure("Expected a number above 0")
+    return value
 
 
 def _copying(make: type[commands.Copy] | type[commands.Move], uid: bool) -> Parse:
@@ -333,11 +414,36 @@ def _fetching(uid: bool) -> Parse:
         messages = scanner.sequence_set()
         scanner.space()
         items = parse_fetch_items(scanner)
+        modifiers = _parse_fetch_modifiers(scanner) if scanner.accept(b" ") else {}
+        vanished = b"VANISHED" in modifiers
+        since = modifiers.get(b"CHANGEDSINCE")
+        if vanished and (not uid or since is None):
+            raise SyntaxFailure("VANISHED needs UID FETCH and CHANGEDSINCE")
         if uid and FetchItem.UID not in items:
             items = (FetchItem.UID, *items)
-        return commands.Fetch(tag, messages, items, uid)
+        if since is not None and FetchItem.MODSEQ not in items:
+            items = (*items, FetchItem.MODSEQ)
+        return commands.Fetch(tag, messages, items, uid, since, vanished)
 
     return parse
+
+
+def _parse_fetch_modifiers(scanner: Scanner) -> dict[bytes, int | None]:
+    """`(CHANGEDSINCE n VANISHED)` (RFC 7162 §3.1.4.1, §3.2.6)."""
+
+    def modifier() -> tuple[bytes, int | None]:
+        name = scanner.atom_keyword()
+        if name == b"VANISHED":
+            return name, None
+        if name != b"CHANGEDSINCE":
+            raise SyntaxFailure("Unknown FETCH modifier")
+        scanner.space()
+        return name, _nonzero(scanner, MAX_MODSEQ)
+
+    modifiers = scanner.parenthesised(modifier, MAX_FETCH_MODIFIERS, "modifiers")
+    if not modifiers or len(dict(modifiers)) != len(modifiers):
+        raise SyntaxFailure("Expected modifiers, each once")
+    return dict(modifiers)
 
 
 _STORE_ITEM = re.compile(rb"([+-]?FLAGS)(\.SILENT)?(?= )", re.IGNORECASE)
@@ -348,17 +454,29 @@ def _storing(uid: bool) -> Parse:
         scanner.space()
         messages = scanner.sequence_set()
         scanner.space()
+        unchanged_since = _parse_unchanged_since(scanner) if scanner.peek() == b"(" else None
         name = scanner.match(_STORE_ITEM, "FLAGS, +FLAGS or -FLAGS").upper()
         silent = name.endswith(b".SILENT")
         action = StoreAction(name.removesuffix(b".SILENT").decode("ascii"))
         scanner.space()
-        return commands.Store(tag, messages, action, scanner.flags(), silent, uid)
+        return commands.Store(tag, messages, action, scanner.flags(), silent, uid, unchanged_since)
 
     return parse
 
 
+def _parse_unchanged_since(scanner: Scanner) -> int:
+    """`(UNCHANGEDSINCE n) ` (RFC 7162 §3.1.3); 0 is older than any message."""
+    scanner.expect(b"(")
+    if scanner.atom_keyword() != b"UNCHANGEDSINCE":
+        raise SyntaxFailure("Unknown STORE modifier")
+    scanner.space()
+    value = scanner.number(MAX_MODSEQ)
+    scanner.expect(b")")
+    scanner.space()
+    return value
+
+
 # Extensions add their names here
-SELECT_PARAMETERS: frozenset[bytes] = frozenset()
 CREATE_PARAMETERS: frozenset[bytes] = frozenset()
 LIST_SELECTION_OPTIONS: frozenset[bytes] = frozenset()
 # Both attributes are always returned (RFC 3348, RFC 6154), so asking for them changes nothing
@@ -374,7 +492,7 @@ COMMANDS: dict[bytes, Parse] = {
     b"CREATE": _with_parameters(commands.Create, CREATE_PARAMETERS),
     b"DELETE": _with_mailbox(commands.Delete),
     b"ENABLE": _parse_enable,
-    b"EXAMINE": _with_parameters(commands.Examine, SELECT_PARAMETERS),
+    b"EXAMINE": _selecting(commands.Examine),
     b"EXPUNGE": _bare(commands.Expunge),
     b"FETCH": _fetching(uid=False),
     b"ID": _parse_id,
@@ -388,7 +506,7 @@ COMMANDS: dict[bytes, Parse] = {
     b"NOOP": _bare(commands.Noop),
     b"RENAME": _parse_rename,
     b"SEARCH": _searching(uid=False),
-    b"SELECT": _with_parameters(commands.Select, SELECT_PARAMETERS),
+    b"SELECT": _selecting(commands.Select),
     b"STARTTLS": _bare(commands.StartTls),
     b"STATUS": _parse_status,
     b"STORE": _storing(uid=False),

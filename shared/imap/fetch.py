@@ -21,6 +21,7 @@ class FetchItem(Enum):
     ENVELOPE = b"ENVELOPE"
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
+    MODSEQ = b"MODSEQ"
 
 
 class SectionText(Enum):

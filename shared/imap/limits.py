@@ -6,12 +6,23 @@ from dataclasses import dataclass
 
 MAX_NUMBER = 0xFFFFFFFF  # RFC 3501 §9: number is unsigned 32 bits
 MAX_LITERAL = (1 << 63) - 1  # RFC 9051 §9: number64; anything longer is a syntax error
+MAX_MODSEQ = (1 << 63) - 1  # RFC 7162 §7: mod-sequence-value is unsigned 63 bits
 MAX_TAG = 128
 MAX_SEQUENCE_RANGES = 200_000
 MAX_SEARCH_DEPTH = 50
 MAX_SEARCH_KEYS = 1_000
+MAX_RETURN_OPTIONS = 20
+MAX_SORT_KEYS = 50
+MAX_SOURCES = 1_000  # mailboxes that one ESEARCH names
+MAX_CONTEXTS = 20  # results that a session keeps up to date (RFC 5267)
+MAX_CONTEXT_TAGS = 50  # in one CANCELUPDATE
+MAX_CONTEXT_RESULTS = 100_000  # of all of a session's contexts
+MAX_FUZZY_WORDS = 20
+MAX_THREAD_PHANTOMS = 300_000  # messages that are referred to and not there, in one THREAD
 MAX_LIST_DEPTH = 50
 MAX_FETCH_ITEMS = 100
+MAX_FETCH_MODIFIERS = 4
+MAX_SELECT_PARAMETERS = 2
 MAX_HEADER_FIELDS = 200
 MAX_SECTION_DEPTH = 100
 MAX_FLAGS = 100

@@ -99,6 +99,7 @@ SERVERBUG = b"SERVERBUG"
 TOOBIG = b"TOOBIG"
 TRYCREATE = b"TRYCREATE"
 UIDNOTSTICKY = b"UIDNOTSTICKY"
+UIDREQUIRED = b"UIDREQUIRED"
 UNAVAILABLE = b"UNAVAILABLE"
 
 
@@ -142,6 +143,16 @@ def code_copyuid(uidvalidity: int, sources: Iterable[Range], targets: Iterable[R
     return b"COPYUID %d %s %s" % (uidvalidity, render_ranges(sources), render_ranges(targets))
 
 
+def code_highestmodseq(modseq: int) -> bytes:
+    """Return the HIGHESTMODSEQ code (RFC 7162 §3.1.2.1)."""
+    return b"HIGHESTMODSEQ %d" % modseq
+
+
+def code_modified(numbers: Iterable[Range]) -> bytes:
+    """Return the MODIFIED code: what STORE left alone (RFC 7162 §3.1.3)."""
+    return b"MODIFIED " + render_ranges(numbers)
+
+
 # Data responses
 
 
@@ -178,6 +189,11 @@ def expunge(sequence: int) -> bytes:
 def expunges(sequences: Iterable[int]) -> bytes:
     """Return the removal of messages, as `View.take_expunged` orders them."""
     return b"".join([b"* %d EXPUNGE\r\n" % sequence for sequence in sequences])
+
+
+def vanished(uids: Iterable[Range], *, earlier: bool = False) -> bytes:
+    """Return the removal of messages by their UIDs (RFC 7162 §3.2.10)."""
+    return b"* VANISHED %s%s\r\n" % (b"(EARLIER) " if earlier else b"", render_ranges(uids))
 
 
 def flags(flag_list: bytes) -> bytes:

@@ -16,7 +16,7 @@ STAR = MAX_NUMBER + 1
 
 # seq-number = nz-number / "*"; seq-range = seq-number ":" seq-number
 _ELEMENT = rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?"
-_SET = re.compile(_ELEMENT + rb"(?:," + _ELEMENT + rb")*")
+_SET = re.compile(_ELEMENT + rb"(?:,(?:" + _ELEMENT + rb"|\$))*|\$(?:,(?:" + _ELEMENT + rb"|\$))*")
 
 
 class BadSequence(ValueError):
@@ -25,18 +25,26 @@ class BadSequence(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
-    """A set as its client wrote it: ranges with low <= high, where `STAR` is above every number."""
+    """A set as its client wrote it: ranges with low <= high, where `STAR` is above every number.
+
+    `saved`: the result of an earlier search belongs to it too (RFC 5182).
+    """
 
     ranges: tuple[Range, ...]
+    saved: bool = False
 
     @classmethod
     def parse(cls, text: bytes) -> SequenceSet:
-        """Parse `1,3:5,9:*`; raises BadSequence."""
+        """Parse `1,3:5,9:*`, `$` or both; raises BadSequence."""
+        if text == b"$":
+            return cls((), saved=True)
         if text.count(b",") >= MAX_SEQUENCE_RANGES:
             raise BadSequence("sequence set has too many elements")
         if _SET.fullmatch(text) is None:
             raise BadSequence("not a sequence set")
-        return cls(tuple(map(_parse_range, text.split(b","))))
+        elements = text.split(b",")
+        ranges = tuple(_parse_range(element) for element in elements if element != b"$")
+        return cls(ranges, saved=len(ranges) < len(elements))
 
     @property
     def has_star(self) -> bool:
@@ -51,7 +59,7 @@ class SequenceSet:
 
     def render(self) -> bytes:
         """Return the set as it goes over the wire."""
-        return b",".join(_render_range(low, high) for low, high in self.ranges)
+        return b",".join((*(b"$",) * self.saved, *(_render_range(low, high) for low, high in self.ranges)))
 
 
 def normalise(ranges: Iterable[Range]) -> tuple[Range, ...]:
@@ -91,10 +99,26 @@ def render_numbers(numbers: Iterable[int]) -> bytes:
     return render_ranges(compact(numbers))
 
 
+def render_runs(numbers: Sequence[int]) -> bytes:
+    """Return numbers in their own order, those that ascend one by one as ranges (RFC 5267 §3.2)."""
+    runs: list[Range] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return render_ranges(runs)
+
+
 def iterate(ranges: Iterable[Range]) -> Iterator[int]:
     """Yield every number of the ranges."""
     for low, high in ranges:
         yield from range(low, high + 1)
+
+
+def count(ranges: Iterable[Range]) -> int:
+    """Return how many numbers the ranges hold."""
+    return sum(high - low + 1 for low, high in ranges)
 
 
 def contains(ranges: Sequence[Range], number: int) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, Flag, auto
 
 from shared.imap import command as commands
-from shared.imap.command import Command
+from shared.imap.command import Command, StatusItem
+from shared.imap.fetch import FetchItem
 
 
 class SessionState(Enum):
@@ -16,6 +17,30 @@ class SessionState(Enum):
     SELECTED = "selected"
     LOGOUT = "logout"
 
+
+class Extension(Flag):
+    """What a session's client has enabled: by ENABLE (RFC 5161), some by use (RFC 7162 §3.1)."""
+
+    NONE = 0
+    CONDSTORE = auto()
+    QRESYNC = auto()
+    UIDONLY = auto()
+    UTF8 = auto()
+    REV2 = auto()
+
+
+ENABLED_BY_NAME: dict[bytes, Extension] = {
+    b"CONDSTORE": Extension.CONDSTORE,
+    b"QRESYNC": Extension.QRESYNC | Extension.CONDSTORE,
+    b"UIDONLY": Extension.UIDONLY,
+}
+"""What ENABLE knows: names on the wire, and what each brings."""
+
+WITH_UID = Extension.QRESYNC | Extension.UIDONLY | Extension.REV2
+"""With any of these FETCH responses that weren't asked for have the UID (RFC 7162 §3.2.4, RFC 9051 §7.5.2)."""
+
+WITH_VANISHED = Extension.QRESYNC | Extension.UIDONLY
+"""With any of these VANISHED takes the place of EXPUNGE (RFC 7162 §3.2.10, RFC 9586 §3.4)."""
 
 _ANY = frozenset((SessionState.NOT_AUTHENTICATED, SessionState.AUTHENTICATED, SessionState.SELECTED))
 _BEFORE = frozenset((SessionState.NOT_AUTHENTICATED,))
@@ -84,6 +109,33 @@ def is_allowed(command: Command, state: SessionState) -> bool:
 def next_state(command: Command, state: SessionState, succeeded: bool) -> SessionState:
     """Return the state after the command's tagged response."""
     return (AFTER_SUCCESS if succeeded else AFTER_FAILURE).get(type(command), state)
+
+
+def enabled_by(command: Command) -> Extension:
+    """Return what the use of a command enables; SEARCH tells for itself (RFC 7162 §3.1)."""
+    match command:
+        case commands.Select() | commands.Examine():
+            uses = command.condstore or command.resync is not None
+        case commands.Fetch():
+            uses = FetchItem.MODSEQ in command.items or command.changed_since is not None
+        case commands.Store():
+            uses = command.unchanged_since is not None
+        case commands.Status():
+            uses = StatusItem.HIGHESTMODSEQ in command.items
+        case _:
+            uses = False
+    return Extension.CONDSTORE if uses else Extension.NONE
+
+
+def needs_uids(command: Command) -> bool:
+    """Say whether a command names sequence numbers, which UIDONLY forbids (RFC 9586 §3.2)."""
+    match command:
+        case commands.Fetch() | commands.Store() | commands.Copy() | commands.Move() | commands.Search():
+            return not command.uid
+        case commands.Select() | commands.Examine():
+            return command.resync is not None and bool(command.resync.sequences)
+        case _:
+            return False
 
 
 def may_report_expunge(command: Command) -> bool:

@@ -36,6 +36,7 @@ _TEMPLATES = {
     FetchItem.ENVELOPE: b"ENVELOPE %b",
     FetchItem.BODY: b"BODY %b",
     FetchItem.BODYSTRUCTURE: b"BODYSTRUCTURE %b",
+    FetchItem.MODSEQ: b"MODSEQ (%d)",
 }
 _COLUMN_NAMES = {
     FetchItem.UID: "uid",
@@ -43,6 +44,7 @@ _COLUMN_NAMES = {
     FetchItem.ENVELOPE: "envelope",
     FetchItem.BODY: "imap_body",
     FetchItem.BODYSTRUCTURE: "bodystructure",
+    FetchItem.MODSEQ: "modseq",
 }
 _BRIEF = frozenset((FetchItem.UID, FetchItem.FLAGS))
 _TIMES = [b"%02d:%02d" % divmod(minute, 60) for minute in range(MINUTES)]

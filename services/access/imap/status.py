@@ -33,3 +33,5 @@ def _value(mailbox: Mailbox, item: StatusItem) -> int:
             return mailbox.uidvalidity
         case StatusItem.UNSEEN:
             return mailbox.unseen
+        case StatusItem.HIGHESTMODSEQ:
+            return mailbox.modseq

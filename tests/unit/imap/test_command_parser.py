@@ -164,7 +164,7 @@ BAD: dict[bytes, bytes | None] = {
     b"a LOGIN {1}\r\n\0 y": b"a",
     b"a SELECT": b"a",
     b"a SELECT &bad": b"a",
-    b"a SELECT x (CONDSTORE)": b"a",
+    b"a SELECT x (NOSUCH)": b"a",
     b"a SELECT b\xc3\xa4": b"a",
     b"a CREATE x (USE (\\Drafts))": b"a",
     b'a LIST (BOGUS) "" *': b"a",
