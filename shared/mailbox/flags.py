@@ -3,7 +3,7 @@ r"""STORE: flags and keywords of messages, with the mailbox's counts of unseen a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from shared.db import Work
@@ -14,6 +14,7 @@ from shared.mailbox.mailbox import lock, next_modseq
 from shared.mailbox.ranges import Piece, pieces
 
 _ALL_FLAGS = KEYWORD_MASK | 0xFF
+MAX_MODSEQ = (1 << 63) - 1
 
 
 class StoreMode(Enum):
@@ -26,16 +27,33 @@ class StoreMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FlagChange:
-    """The flags of all messages named, after STORE: (uid, flags, modseq) by ascending UID."""
+    """The flags of all messages named, after STORE: (uid, flags, modseq) by ascending UID.
+
+    `left_alone` are those that had changed after `unchanged_since`; they aren't among the rows. `news` had
+    changed after `known`.
+    """
 
     rows: list[tuple[int, int, int]]
     keywords: Keywords
     modseq: int  # the mailbox's
     changed: int  # how many messages had other flags before
+    left_alone: tuple[int, ...] = ()
+    news: tuple[int, ...] = ()
 
 
-def store(mailbox_id: int, ranges: Iterable[Range], mode: StoreMode, flags: FlagSet, now: int) -> Work[FlagChange]:
-    """Change flags; `now` in microseconds. LimitReached, NoSuchMailbox."""
+def store(
+    mailbox_id: int,
+    ranges: Iterable[Range],
+    mode: StoreMode,
+    flags: FlagSet,
+    now: int,
+    unchanged_since: int | None = None,
+    known: int | None = None,
+) -> Work[FlagChange]:
+    """Change flags; `now` in microseconds. LimitReached, NoSuchMailbox.
+
+    Messages with a mod-sequence above `unchanged_since` are left alone (RFC 7162 §3.1.3).
+    """
     mailbox = (yield from lock(mailbox_id))[mailbox_id]
     if mode is StoreMode.REMOVE:
         keywords = yield from keywords_of(mailbox_id)
@@ -43,12 +61,20 @@ def store(mailbox_id: int, ranges: Iterable[Range], mode: StoreMode, flags: Flag
         keywords = yield from learn(mailbox_id, flags)
     keep, add = _masks(mode, keywords.mask(flags))
     modseq = next_modseq(mailbox.modseq, now)
-    tally = _Tally([], modseq)
+    limit = MAX_MODSEQ if unchanged_since is None else unchanged_since
+    tally = _Tally([], modseq, limit, MAX_MODSEQ if known is None else known)
     for piece in pieces(ranges):
         yield from _store_piece(mailbox_id, piece, keep, add, tally)
     if tally.changed:
         yield sql.count_flags(mailbox_id=mailbox_id, modseq=modseq, unseen=tally.unseen, deleted=tally.deleted)
-    return FlagChange(tally.rows, keywords, modseq if tally.changed else mailbox.modseq, tally.changed)
+    return FlagChange(
+        tally.rows,
+        keywords,
+        modseq if tally.changed else mailbox.modseq,
+        tally.changed,
+        tuple(tally.left_alone),
+        tuple(tally.news),
+    )
 
 
 @dataclass(slots=True)
@@ -57,11 +83,20 @@ class _Tally:
 
     rows: list[tuple[int, int, int]]
     modseq: int
+    unchanged_since: int
+    known: int
     changed: int = 0
     unseen: int = 0
     deleted: int = 0
+    left_alone: list[int] = field(default_factory=list)
+    news: list[int] = field(default_factory=list)
 
     def add(self, uid: int, old: int, modseq: int, new: int) -> None:
+        if modseq > self.unchanged_since:
+            self.left_alone.append(uid)
+            return
+        if modseq > self.known:
+            self.news.append(uid)
         if old == new:
             self.rows.append((uid, old, modseq))
             return
@@ -81,7 +116,13 @@ def _store_piece(mailbox_id: int, piece: Piece, keep: int, add: int, tally: _Tal
         tally.add(uid, flags, modseq, flags & keep | add)
     if tally.changed == before:
         return
-    values = {"mailbox_id": mailbox_id, "keep": keep, "add": add, "modseq": tally.modseq}
+    values = {
+        "mailbox_id": mailbox_id,
+        "keep": keep,
+        "add": add,
+        "modseq": tally.modseq,
+        "unchanged_since": tally.unchanged_since,
+    }
     if piece.uids:
         yield sql.store_in(**values, uids=piece.uids)
     else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from shared.db import Database, Rows, Work
 from shared.imap.flags import FlagSet, Keywords
-from shared.imap.sequence import Range
+from shared.imap.sequence import Range, subtract
 from shared.journal.reference import Reference
 from shared.mailbox import transfer, usage
 from shared.mailbox.appending import Appended, Appender, NewMessage
@@ -28,6 +28,7 @@ from shared.message.rendered import Rendered
 __all__ = [
     "Appended",
     "Changes",
+    "Difference",
     "Expunged",
     "FlagChange",
     "Messages",
@@ -42,6 +43,19 @@ SMALL_MAILBOX = 1_000  # messages, in which the first unseen one is found in wel
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """UIDs of messages that changed after a mod-sequence, and of those that went.
+
+    If `is_exact` is False expunges since then have been forgotten: `vanished` then has every UID below
+    UIDNEXT that isn't there (RFC 7162 §3.2.5.1).
+    """
+
+    changed: tuple[Range, ...]
+    vanished: tuple[Range, ...]
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Selected:
     """A mailbox in one snapshot: what SELECT tells, and the UIDs for the session's view."""
 
@@ -49,6 +63,7 @@ class Selected:
     keywords: Keywords
     uids: tuple[Range, ...]
     first_unseen: int  # UID, 0 if all are seen
+    difference: Difference | None = None  # from the mod-sequence that was asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +108,18 @@ class Messages:
 
     # Reading
 
-    async def open(self, account_id: int, name: str) -> Selected:
-        """Return what a session begins with, in one snapshot."""
-        found = await self._database.read(_open_small, account_id, name)
-        return found if isinstance(found, Selected) else await self.select(found.id)
+    async def open(self, account_id: int, name: str, *, since: int | None = None) -> Selected:
+        """Return what a session begins with, in one snapshot; the difference from `since` if it is given."""
+        found = await self._database.read(_open_small, account_id, name, since)
+        return found if isinstance(found, Selected) else await self.select(found.id, since=since)
 
-    async def select(self, mailbox_id: int) -> Selected:
+    async def select(self, mailbox_id: int, *, since: int | None = None) -> Selected:
         """Return a mailbox as it is now, in one snapshot."""
-        return await self._database.scan(_select, mailbox_id)
+        return await self._database.scan(_select, mailbox_id, since)
+
+    async def difference(self, mailbox_id: int, since: int) -> Difference:
+        """Return which messages changed, and which went, after mod-sequence `since`."""
+        return await self._database.scan(_difference_of, mailbox_id, since)
 
     async def changes(self, mailbox_id: int, since: int) -> Changes:
         """Return what changed after mod-sequence `since` (the last `changes` or `select` had)."""
@@ -117,13 +136,24 @@ class Messages:
     # Changing
 
     async def store_flags(
-        self, account_id: int, mailbox_id: int, ranges: Iterable[Range], mode: StoreMode, flags: FlagSet
+        self,
+        account_id: int,
+        mailbox_id: int,
+        ranges: Iterable[Range],
+        mode: StoreMode,
+        flags: FlagSet,
+        *,
+        unchanged_since: int | None = None,
+        known: int | None = None,
     ) -> FlagChange:
         """Add, remove or replace flags, learning new keywords; LimitReached.
 
-        It isn't fsynced (DESIGN §7). Messages that had these flags already keep their mod-sequence.
+        It isn't fsynced (DESIGN §7). Messages that had these flags already keep their mod-sequence; those
+        with one above `unchanged_since` are left alone. `known`: tell which had one above that.
         """
-        done = await self._database.write_relaxed(store, mailbox_id, tuple(ranges), mode, flags, self._now())
+        done = await self._database.write_relaxed(
+            store, mailbox_id, tuple(ranges), mode, flags, self._now(), unchanged_since, known
+        )
         self._announce((account_id,))
         return done
 
@@ -174,27 +204,47 @@ class Messages:
         return int(self._clock() * 1_000_000)
 
 
-def _open_small(account_id: int, name: str) -> Work[Selected | Mailbox]:
+def _open_small(account_id: int, name: str, since: int | None) -> Work[Selected | Mailbox]:
     """Return only the mailbox if looking through its messages would take too long here."""
     mailbox = yield from find(account_id, name)
     if mailbox.messages > SMALL_MAILBOX:
         return mailbox
-    return (yield from _selected(mailbox))
+    return (yield from _selected(mailbox, since))
 
 
-def _select(mailbox_id: int) -> Work[Selected]:
+def _select(mailbox_id: int, since: int | None) -> Work[Selected]:
     mailbox = yield from find_by_id(mailbox_id)
-    return (yield from _selected(mailbox))
+    return (yield from _selected(mailbox, since))
 
 
-def _selected(mailbox: Mailbox) -> Work[Selected]:
+def _selected(mailbox: Mailbox, since: int | None) -> Work[Selected]:
     keywords = yield from keywords_of(mailbox.id)
     uids = yield from _uid_ranges(mailbox)
     first_unseen = 0
     if mailbox.unseen:
         rows = yield sql.first_unseen(mailbox_id=mailbox.id)
         first_unseen = rows[0]["uid"] if rows else 0
-    return Selected(mailbox, keywords, uids, first_unseen)
+    difference = None
+    if since is not None:
+        difference = yield from _difference(mailbox, since, uids)
+    return Selected(mailbox, keywords, uids, first_unseen, difference)
+
+
+def _difference_of(mailbox_id: int, since: int) -> Work[Difference]:
+    mailbox = yield from find_by_id(mailbox_id)
+    forgotten = since < mailbox.expunge_modseq
+    uids = (yield from _uid_ranges(mailbox)) if forgotten else ()
+    return (yield from _difference(mailbox, since, uids))
+
+
+def _difference(mailbox: Mailbox, since: int, uids: tuple[Range, ...]) -> Work[Difference]:
+    if mailbox.modseq <= since:
+        return Difference((), (), True)
+    rows = yield sql.changed_runs(mailbox_id=mailbox.id, since=since)
+    changed = tuple((row["low"], row["high"]) for row in rows if not row["gone"])
+    if since < mailbox.expunge_modseq:
+        return Difference(changed, subtract(((1, mailbox.uidnext - 1),), uids), False)
+    return Difference(changed, tuple((row["low"], row["high"]) for row in rows if row["gone"]), True)
 
 
 def _uid_ranges(mailbox: Mailbox) -> Work[tuple[Range, ...]]:

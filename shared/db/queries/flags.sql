@@ -17,12 +17,12 @@ WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL ORD
 -- name: store_between
 UPDATE message SET flags = (flags & :keep) | :add, modseq = :modseq
 WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS NULL
-  AND flags <> ((flags & :keep) | :add)
+  AND modseq <= :unchanged_since AND flags <> ((flags & :keep) | :add)
 
 -- name: store_in
 UPDATE message SET flags = (flags & :keep) | :add, modseq = :modseq
 WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL
-  AND flags <> ((flags & :keep) | :add)
+  AND modseq <= :unchanged_since AND flags <> ((flags & :keep) | :add)
 
 -- name: count_flags
 UPDATE mailbox SET modseq = :modseq, unseen = unseen + :unseen, deleted = deleted + :deleted

@@ -4,6 +4,13 @@
 SELECT uid, flags, modseq, expunged_at FROM message
 WHERE mailbox_id = :mailbox_id AND modseq > :since ORDER BY uid
 
+-- name: changed_runs
+SELECT gone, min(uid) AS low, max(uid) AS high FROM (
+  SELECT uid, gone, uid - row_number() OVER (PARTITION BY gone ORDER BY uid) AS run FROM (
+    SELECT uid, CASE WHEN expunged_at IS NULL THEN 0 ELSE 1 END AS gone FROM message
+    WHERE mailbox_id = :mailbox_id AND modseq > :since) AS changed) AS numbered
+GROUP BY gone, run ORDER BY low
+
 -- name: first_uid
 SELECT uid FROM message WHERE mailbox_id = :mailbox_id AND expunged_at IS NULL ORDER BY uid LIMIT 1
 
