@@ -11,14 +11,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from cryptography import x509
 from rich.console import Console
 from rich.markup import escape
 
-from services.cli.context import DEFAULT_DATA, DataOption, settings_for
+from services.cli.context import DEFAULT_DATA, DataOption, PortBaseOption, settings_with_ports
 from services.cli.up import HEALTH_PORTS, STANDARD_PORTS
 from shared.config import CommonSettings
 from shared.db import Query, Work, connect
@@ -48,13 +47,9 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(
-    data: DataOption = DEFAULT_DATA,
-    port_base: Annotated[int, typer.Option(help="As given to `up`.")] = 10000,
-) -> None:
+def doctor(data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None) -> None:
     """Check volume, fsync, SQL, Redis, DNS, certificate and ports; exit 1 if something is wrong."""
-    os.environ.setdefault("PACKETBOAT_PORT_BASE", str(port_base))
-    settings = settings_for(data)
+    settings = settings_with_ports(data, port_base)
     findings = asyncio.run(_examine(settings))
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:

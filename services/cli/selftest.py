@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.context import DEFAULT_DATA, DataOption, database_of
+from services.cli.context import DEFAULT_DATA, DataOption, PortBaseOption, database_of, settings_with_ports
 from services.cli.up import demo_accounts
 from shared.db import Query, Rows, Work
 from shared.errors import ConfigurationError
@@ -31,21 +31,23 @@ def register(app: typer.Typer) -> None:
 
 def selftest(
     data: DataOption = DEFAULT_DATA,
-    port_base: Annotated[int, typer.Option(help="As given to `up`.")] = 10000,
-    host: Annotated[str, typer.Option(help="Where the stack listens.")] = "127.0.0.1",
+    port_base: PortBaseOption = None,
+    host: Annotated[str, typer.Option(help="Where the stack listens; as it was started by default.")] = "",
     account: Annotated[str, typer.Option(help="Who sends to itself; a demo account by default.")] = "",
     password_file: Annotated[Path | None, typer.Option(help="File with the account's password.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the message.")] = 30.0,
 ) -> None:
     """Send a message through submission, wait for it over IMAP, print the time of each hop."""
+    settings = settings_with_ports(data, port_base)
+    host = host or settings.listen[0]
     user, password = _credentials(data, account, password_file)
     context = _trust(data)
     message_id = f"<selftest.{secrets.token_hex(12)}@packetboat.invalid>"
     began = time.time()
     try:
-        _send(host, 587 + port_base, context, user, password, message_id)
+        _send(host, 587 + settings.port_base, context, user, password, message_id)
         accepted = time.time()
-        _wait(host, 993 + port_base, context, user, password, message_id, timeout)
+        _wait(host, 993 + settings.port_base, context, user, password, message_id, timeout)
     except (OSError, smtplib.SMTPException, imaplib.IMAP4.error) as error:
         raise ConfigurationError(f"selftest failed: {error}") from None
     found = time.time()

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.certificate import ensure_certificate
-from services.cli.context import DEFAULT_DATA, DataOption, settings_for
+from services.cli.context import DEFAULT_DATA, DEFAULT_PORT_BASE, DataOption, note_start
 from services.cli.services import SERVICES
 from services.cli.supervisor import Process, Supervisor
 from services.cli.valkey import valkey_process
-from shared.config import CommonSettings
+from shared.config import CommonSettings, load_settings
 from shared.db import Database, Work, connect, load
 from shared.directory import admin
 from shared.directory.passwords import hash_password
@@ -45,7 +45,9 @@ def register(app: typer.Typer) -> None:
 
 def up(
     data: DataOption = DEFAULT_DATA,
-    port_base: Annotated[int, typer.Option(help="Added to each standard port: 10000 makes 25 10025.")] = 10000,
+    port_base: Annotated[
+        int, typer.Option(help="Added to each standard port: 10000 makes 25 10025.")
+    ] = DEFAULT_PORT_BASE,
     listen: Annotated[
         list[str] | None, typer.Option(help="Address to listen on, IPv4 or IPv6; may be repeated.")
     ] = None,
@@ -69,8 +71,9 @@ def up(
     if listen:
         environment["PACKETBOAT_LISTEN"] = "[" + ",".join(f'"{address}"' for address in listen) + "]"
     os.environ.update(environment)
-    settings = settings_for(data)
+    settings = load_settings(CommonSettings, data=data)
     with _sole_owner(data):
+        note_start(data, environment)
         raise typer.Exit(asyncio.run(_run(settings)))
 
 

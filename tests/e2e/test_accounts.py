@@ -207,13 +207,12 @@ def test_an_alias_owner_may_send_as_the_alias(stack: Stack) -> None:
 
 
 def test_selftest_and_doctor(stack: Stack) -> None:
-    base = ("--port-base", str(stack.ports.base))
-    tested = stack.cli("selftest", *base)
+    tested = stack.cli("selftest")
     assert re.search(r"accepted by submission +[\d.]+ ms", tested)
     assert re.search(r"delivered \(ledger\) +[\d.]+ ms", tested)
     assert re.search(r"readable over IMAP +[\d.]+ ms", tested)
     assert tested.splitlines()[-1] == "selftest passed"
-    lines = stack.cli("doctor", *base).splitlines()
+    lines = stack.cli("doctor").splitlines()
     assert [line.split(":")[0].split(maxsplit=1) for line in lines] == [
         ["ok", name] for name in ("volume", "fsync", "SQL", "Redis", "DNS", "certificate", "ports")
     ]
@@ -298,7 +297,7 @@ def test_every_command_on_a_stopped_stack(stack: Stack) -> None:
     said = stack.cli("selftest", "--port-base", str(stack.ports.base), check=False)
     assert said.startswith("packetboat: selftest failed: ")
     assert len(said.splitlines()) == 1
-    doctor = stack.cli("doctor", "--port-base", str(stack.ports.base), check=False)
+    doctor = stack.cli("doctor", check=False)
     assert [line.split(":")[0] for line in doctor.splitlines() if line.startswith("wrong")] == ["wrong Redis"]
     assert "packetboat up" in run_cli(stack.data.with_name("none"), "account", "list", check=False)
     stack.start()
