@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 SEPARATOR = "/"
 INBOX = "INBOX"
+OTHER_USERS = "Other Users"  # the namespace of what others share (RFC 2342)
 MAX_NAME = 1000  # octets of UTF-8
 MAX_COMPONENT = 255  # octets of UTF-8
 MAX_DEPTH = 30
@@ -32,6 +33,16 @@ def decode(wire: bytes) -> str:
     if len(wire) > MAX_WIRE_NAME:
         raise BadMailboxName("mailbox name too long")
     return canonical(decode_utf7(wire))
+
+
+def decode_utf8(wire: bytes) -> str:
+    """Return the name behind UTF-8, INBOX in upper case (RFC 6855 §3, RFC 9051 §5.1); raises BadMailboxName."""
+    if len(wire) > MAX_WIRE_NAME:
+        raise BadMailboxName("mailbox name too long")
+    try:
+        return canonical(wire.decode())
+    except UnicodeDecodeError:
+        raise BadMailboxName("mailbox name is not UTF-8") from None
 
 
 def decode_utf7(wire: bytes) -> str:
@@ -94,6 +105,26 @@ def check_new_name(name: str) -> str:
     if _CONTROL.search(name) or "*" in name or "%" in name:
         raise UnusableMailboxName("mailbox name has a character that is not allowed")
     return name
+
+
+def shared_name(address: str, name: str = "") -> str:
+    """Return what others call a mailbox of an account: `Other Users/bob@example.org/Projects`."""
+    owner = address.replace("=", "=3D").replace(SEPARATOR, "=2F")
+    return SEPARATOR.join((OTHER_USERS, owner, name) if name else (OTHER_USERS, owner))
+
+
+def split_shared(name: str) -> tuple[str, str] | None:
+    """Return the account's address and its own name of a mailbox; None for a personal name.
+
+    Either is empty where the name is only a parent: `Other Users`, `Other Users/bob@example.org`.
+    """
+    if not name.startswith(OTHER_USERS):
+        return None
+    first, _, rest = name.partition(SEPARATOR)
+    if first != OTHER_USERS:
+        return None
+    owner, _, inner = rest.partition(SEPARATOR)
+    return owner.replace("=2F", SEPARATOR).replace("=3D", "=").lower(), canonical(inner)
 
 
 def parents(name: str) -> list[str]:

@@ -27,6 +27,12 @@ class NotAllowed(MailboxError):
     """Nobody may do that: delete INBOX, rename a mailbox below itself."""
 
 
+class NotPermitted(MailboxError):
+    """The owner of the mailbox doesn't let this account do that (RFC 4314)."""
+
+    code = "NOPERM"
+
+
 class HasChildren(MailboxError):
     """The name exists only as the parent of others (RFC 3501 §6.3.4)."""
 

@@ -13,7 +13,7 @@ from shared.mailbox.keywords import KEYWORD_MASK, keywords_of, learn, sql
 from shared.mailbox.mailbox import lock, next_modseq
 from shared.mailbox.ranges import Piece, pieces
 
-_ALL_FLAGS = KEYWORD_MASK | 0xFF
+ALL_FLAGS = KEYWORD_MASK | 0xFF
 MAX_MODSEQ = (1 << 63) - 1
 
 
@@ -49,17 +49,20 @@ def store(
     now: int,
     unchanged_since: int | None = None,
     known: int | None = None,
+    settable: int = ALL_FLAGS,
 ) -> Work[FlagChange]:
     """Change flags; `now` in microseconds. LimitReached, NoSuchMailbox.
 
-    Messages with a mod-sequence above `unchanged_since` are left alone (RFC 7162 §3.1.3).
+    Messages with a mod-sequence above `unchanged_since` are left alone (RFC 7162 §3.1.3), and all flags but
+    those that are `settable` (RFC 4314 §4).
     """
     mailbox = (yield from lock(mailbox_id))[mailbox_id]
     if mode is StoreMode.REMOVE:
         keywords = yield from keywords_of(mailbox_id)
     else:
         keywords = yield from learn(mailbox_id, flags)
-    keep, add = _masks(mode, keywords.mask(flags))
+    keep, add = _masks(mode, keywords.mask(flags) & settable)
+    keep |= ALL_FLAGS & ~settable
     modseq = next_modseq(mailbox.modseq, now)
     limit = MAX_MODSEQ if unchanged_since is None else unchanged_since
     tally = _Tally([], modseq, limit, MAX_MODSEQ if known is None else known)
@@ -135,6 +138,6 @@ def _masks(mode: StoreMode, mask: int) -> tuple[int, int]:
         case StoreMode.REPLACE:
             return 0, mask
         case StoreMode.ADD:
-            return _ALL_FLAGS, mask
+            return ALL_FLAGS, mask
         case StoreMode.REMOVE:
-            return _ALL_FLAGS & ~mask, 0
+            return ALL_FLAGS & ~mask, 0

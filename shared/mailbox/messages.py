@@ -17,7 +17,7 @@ from shared.journal.reference import Reference
 from shared.mailbox import transfer, usage
 from shared.mailbox.appending import Appended, Appender, NewMessage
 from shared.mailbox.blobs import NewBlob, sql
-from shared.mailbox.flags import FlagChange, StoreMode, store
+from shared.mailbox.flags import ALL_FLAGS, FlagChange, StoreMode, store
 from shared.mailbox.keywords import keywords_of
 from shared.mailbox.mailbox import Mailbox, find, find_by_id
 from shared.mailbox.rows import Fetched, Want, fetch_rows
@@ -145,28 +145,52 @@ class Messages:
         *,
         unchanged_since: int | None = None,
         known: int | None = None,
+        settable: int = ALL_FLAGS,
     ) -> FlagChange:
-        """Add, remove or replace flags, learning new keywords; LimitReached.
+        """Add, remove or replace flags, learning new keywords; LimitReached. Only `settable` ones change.
 
         It isn't fsynced (DESIGN §7). Messages that had these flags already keep their mod-sequence; those
         with one above `unchanged_since` are left alone. `known`: tell which had one above that.
         """
         done = await self._database.write_relaxed(
-            store, mailbox_id, tuple(ranges), mode, flags, self._now(), unchanged_since, known
+            store, mailbox_id, tuple(ranges), mode, flags, self._now(), unchanged_since, known, settable
         )
         self._announce((account_id,))
         return done
 
-    async def copy(self, account_id: int, source_id: int, ranges: Iterable[Range], target_id: int) -> Transferred:
-        """Copy messages within an account; OverQuota, LimitReached (keywords)."""
-        done = await self._database.write(transfer.copy, account_id, source_id, tuple(ranges), target_id, self._now())
-        self._announce((account_id,))
+    async def copy(
+        self,
+        account_id: int,
+        source_id: int,
+        ranges: Iterable[Range],
+        target_id: int,
+        *,
+        target_account_id: int | None = None,
+        settable: int = ALL_FLAGS,
+    ) -> Transferred:
+        """Copy messages, within an account or to another one's mailbox; OverQuota, LimitReached (keywords).
+
+        The target's account is charged. Copies have only those flags that are `settable` (RFC 4314 §4).
+        """
+        route = transfer.Route(source_id, target_id, account_id, target_account_id or account_id, settable)
+        done = await self._database.write(transfer.copy, route, tuple(ranges), self._now())
+        self._announce({route.target_account_id})
         return done
 
-    async def move(self, account_id: int, source_id: int, ranges: Iterable[Range], target_id: int) -> Transferred:
-        """Move messages within an account, in one step; LimitReached (keywords)."""
-        done = await self._database.write(transfer.move, account_id, source_id, tuple(ranges), target_id, self._now())
-        self._announce((account_id,))
+    async def move(
+        self,
+        account_id: int,
+        source_id: int,
+        ranges: Iterable[Range],
+        target_id: int,
+        *,
+        target_account_id: int | None = None,
+        settable: int = ALL_FLAGS,
+    ) -> Transferred:
+        """Move messages in one step, else as `copy`; OverQuota only between accounts."""
+        route = transfer.Route(source_id, target_id, account_id, target_account_id or account_id, settable)
+        done = await self._database.write(transfer.move, route, tuple(ranges), self._now())
+        self._announce({account_id, route.target_account_id})
         return done
 
     async def expunge(self, account_id: int, mailbox_id: int, ranges: Iterable[Range] = ALL) -> Expunged:

@@ -5,6 +5,7 @@ Lock order: the account, mailboxes by id, then message rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -14,6 +15,7 @@ from shared.db import Query, Rows, Statement, Work, load
 from shared.imap.flags import DELETED, SEEN, FlagSet, Keywords
 from shared.imap.sequence import Range, compact
 from shared.mailbox import usage
+from shared.mailbox.flags import ALL_FLAGS
 from shared.mailbox.keywords import KEYWORD_MASK, keywords_of, learn, translate
 from shared.mailbox.mailbox import Mailbox, lock, next_modseq
 from shared.mailbox.mailbox import sql as mailbox_sql
@@ -44,33 +46,58 @@ class Expunged:
     modseq: int
 
 
-def copy(account_id: int, source_id: int, ranges: Iterable[Range], target_id: int, now: int) -> Work[Transferred]:
-    """Copy messages to a mailbox of the same account; `now` in microseconds. OverQuota, NoSuchMailbox."""
-    yield mailbox_sql.lock_account(account_id=account_id)
-    yield from lock(source_id, target_id)
-    rows = yield from _sources(source_id, ranges)
-    yield from usage.charge(account_id, sum(size for _, _, size in rows), len(rows))
-    return (yield from _add(source_id, target_id, rows, now))
+@dataclass(frozen=True, slots=True)
+class Route:
+    """From which mailbox to which, whose they are, and which flags the copies may have (RFC 4314 §4)."""
+
+    source_id: int
+    target_id: int
+    source_account_id: int
+    target_account_id: int
+    settable: int = ALL_FLAGS
+
+    @property
+    def is_across(self) -> bool:
+        """Whether the copies become another account's."""
+        return self.source_account_id != self.target_account_id
 
 
-def move(account_id: int, source_id: int, ranges: Iterable[Range], target_id: int, now: int) -> Work[Transferred]:
-    """Move messages to a mailbox of the same account; `now` in microseconds. NoSuchMailbox."""
-    yield mailbox_sql.lock_account(account_id=account_id)
-    locked = yield from lock(source_id, target_id)
-    rows = yield from _sources(source_id, ranges)
-    added = yield from _add(source_id, target_id, rows, now)
+def copy(route: Route, ranges: Iterable[Range], now: int) -> Work[Transferred]:
+    """Copy messages; `now` in microseconds. OverQuota, NoSuchMailbox."""
+    yield mailbox_sql.lock_account(account_id=route.target_account_id)
+    yield from lock(route.source_id, route.target_id)
+    rows = yield from _sources(route.source_id, ranges)
+    prefixes = yield from _public_prefixes(route, ranges)
+    copies = _copies(route, rows, prefixes)
+    yield from usage.charge(route.target_account_id, sum(size for _, _, size in copies), len(copies))
+    return (yield from _add(route, rows, copies, prefixes, now))
+
+
+def move(route: Route, ranges: Iterable[Range], now: int) -> Work[Transferred]:
+    """Move messages; `now` in microseconds. NoSuchMailbox; OverQuota only between accounts."""
+    for account_id in sorted({route.source_account_id, route.target_account_id}):
+        yield mailbox_sql.lock_account(account_id=account_id)
+    locked = yield from lock(route.source_id, route.target_id)
+    rows = yield from _sources(route.source_id, ranges)
+    prefixes = yield from _public_prefixes(route, ranges)
+    copies = _copies(route, rows, prefixes)
+    if route.is_across:
+        yield from usage.charge(route.target_account_id, sum(size for _, _, size in copies), len(copies))
+        yield from usage.give_back(route.source_account_id, sum(size for _, _, size in rows), len(rows))
+    added = yield from _add(route, rows, copies, prefixes, now)
     if not rows:
         return added
     # within one mailbox the source's last mod-sequence is the one that the new rows were just given
-    last = added.modseq if source_id == target_id else locked[source_id].modseq
-    gone = yield from _mark(source_id, rows, last, now)
-    before = 0 if source_id == target_id else last
+    is_within = route.source_id == route.target_id
+    last = added.modseq if is_within else locked[route.source_id].modseq
+    gone = yield from _mark(route.source_id, rows, last, now)
+    before = 0 if is_within else last
     return Transferred(added.uidvalidity, added.source, added.target, added.modseq, gone.modseq, before)
 
 
 def move_all(account_id: int, source_id: int, target_id: int, now: int) -> Work[None]:
     """Move all messages of a mailbox."""
-    yield from move(account_id, source_id, [(1, MAX_UID)], target_id, now)
+    yield from move(Route(source_id, target_id, account_id, account_id), [(1, MAX_UID)], now)
 
 
 def expunge(account_id: int, mailbox_id: int, ranges: Iterable[Range], now: int) -> Work[Expunged]:
@@ -119,7 +146,7 @@ def _sources(mailbox_id: int, ranges: Iterable[Range]) -> Work[Rows]:
 
 
 def _named(mailbox_id: int, ranges: Iterable[Range], listed: Query, between: Query) -> Work[Rows]:
-    """Return (uid, flags, size) of the messages in `ranges` by ascending UID."""
+    """Return the rows that two queries give of the messages in `ranges`, by ascending UID."""
     rows: Rows = []
     for piece in pieces(ranges):
         rows += yield _on(piece, listed, between)(mailbox_id=mailbox_id)
@@ -133,43 +160,90 @@ def _on(piece: Piece, listed: Query, between: Query) -> Callable[..., Statement]
     return partial(between, low=piece.low, high=piece.high)
 
 
-def _add(source_id: int, target_id: int, rows: Rows, now: int) -> Work[Transferred]:
-    """Give (uid, flags, size) rows of the source a copy in the target, under new UIDs."""
+# header fields that tell of the recipient, with the lines that go on
+_PRIVATE_FIELDS = re.compile(rb"^Delivered-To:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
+
+
+def _public_prefixes(route: Route, ranges: Iterable[Range]) -> Work[dict[int, tuple[bytes, int]]]:
+    """Return for another account the prefixes that lose something, by UID, and how many octets they lose.
+
+    What an alias or a sub-address a message came to is the recipient's own business (DESIGN §3).
+    """
+    changed: dict[int, tuple[bytes, int]] = {}
+    if route.is_across:
+        for uid, prefix in (yield from _named(route.source_id, ranges, sql.prefixes_in, sql.prefixes_between)):
+            public = _PRIVATE_FIELDS.sub(b"", prefix)
+            if public != prefix:
+                changed[uid] = public, len(prefix) - len(public)
+    return changed
+
+
+def _copies(route: Route, rows: Rows, prefixes: dict[int, tuple[bytes, int]]) -> Rows:
+    """Return (uid, flags, size) rows as their copies are to be."""
+    if route.settable == ALL_FLAGS and not prefixes:
+        return rows
+    return [
+        (uid, flags & route.settable, size - (prefixes[uid][1] if uid in prefixes else 0)) for uid, flags, size in rows
+    ]
+
+
+def _add(
+    route: Route, rows: Rows, copies: Rows, prefixes: dict[int, tuple[bytes, int]], now: int
+) -> Work[Transferred]:
+    """Give (uid, flags, size) rows of the source their copies in the target, under new UIDs."""
     count = len(rows)
     if not count:
-        locked = yield from lock(target_id)
-        return Transferred(locked[target_id].uidvalidity, (), (), 0)
+        locked = yield from lock(route.target_id)
+        return Transferred(locked[route.target_id].uidvalidity, (), (), 0)
     taken = yield sql.take_uids(
-        mailbox_id=target_id,
+        mailbox_id=route.target_id,
         now=now,
         count=count,
-        unseen=sum(not flags & SEEN for _, flags, _ in rows),
-        deleted=sum(bool(flags & DELETED) for _, flags, _ in rows),
-        bytes=sum(size for _, _, size in rows),
+        unseen=sum(not flags & SEEN for _, flags, _ in copies),
+        deleted=sum(bool(flags & DELETED) for _, flags, _ in copies),
+        bytes=sum(size for _, _, size in copies),
     )
     uidnext, modseq, uidvalidity = taken[0]
     uids = tuple(uid for uid, _, _ in rows)
     first = next_uid = uidnext - count
-    values = {"source_id": source_id, "target_id": target_id, "modseq": modseq, "saved": now // 1_000_000}
+    values = {
+        "source_id": route.source_id,
+        "target_id": route.target_id,
+        "modseq": modseq,
+        "saved": now // 1_000_000,
+    }
     for piece in pieces(compact(uids)):
         yield _on(piece, sql.insert_copies_in, sql.insert_copies_between)(first=next_uid, **values)
         next_uid += len(piece.uids) or piece.high - piece.low + 1
-    yield from _translate(source_id, target_id, first, rows)
+    yield from _translate(route, first, rows, copies)
+    yield from _publish(route, first, copies, prefixes)
     return Transferred(uidvalidity, uids, tuple(range(first, uidnext)), modseq)
 
 
-def _translate(source_id: int, target_id: int, first: int, rows: Rows) -> Work[None]:
+def _translate(route: Route, first: int, rows: Rows, copies: Rows) -> Work[None]:
     """Give copies, whose UIDs begin at `first`, the keyword bits of their mailbox, which learns what it lacks."""
-    used = reduce(or_, (flags for _, flags, _ in rows))
-    if source_id == target_id or not used & KEYWORD_MASK:
+    used = reduce(or_, (flags for _, flags, _ in copies))
+    if copies is rows and (route.source_id == route.target_id or not used & KEYWORD_MASK):
         return
-    source = yield from keywords_of(source_id)
+    source = yield from keywords_of(route.source_id)
     names = tuple(name for name in source.names_of(used) if not name.startswith(b"\\"))
-    target: Keywords = yield from learn(target_id, FlagSet(keywords=names))
+    target: Keywords = yield from learn(route.target_id, FlagSet(keywords=names))
+    masks = {flags: translate(flags, source, target) for _, flags, _ in copies}
     yield sql.set_flags.many(
         [
-            {"mailbox_id": target_id, "uid": uid, "flags": translate(flags, source, target)}
-            for uid, (_, flags, _) in enumerate(rows, first)
-            if flags & KEYWORD_MASK
+            {"mailbox_id": route.target_id, "uid": uid, "flags": masks[flags]}
+            for uid, ((_, before, _), (_, flags, _)) in enumerate(zip(rows, copies, strict=True), first)
+            if before != masks[flags]
+        ]
+    )
+
+
+def _publish(route: Route, first: int, copies: Rows, prefixes: dict[int, tuple[bytes, int]]) -> Work[None]:
+    """Give copies in another account their shorter prefixes."""
+    yield sql.set_prefix.many(
+        [
+            {"mailbox_id": route.target_id, "uid": uid, "prefix": prefixes[source][0], "size": size}
+            for uid, (source, _, size) in enumerate(copies, first)
+            if source in prefixes
         ]
     )

@@ -66,6 +66,17 @@ WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS
 SELECT uid, flags, size FROM message
 WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL ORDER BY uid
 
+-- name: prefixes_between
+SELECT uid, prefix FROM message
+WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS NULL ORDER BY uid
+
+-- name: prefixes_in
+SELECT uid, prefix FROM message
+WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL ORDER BY uid
+
+-- name: set_prefix
+UPDATE message SET prefix = :prefix, size = :size WHERE mailbox_id = :mailbox_id AND uid = :uid
+
 -- name: deleted_between
 SELECT uid, flags, size FROM message
 WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS NULL AND flags & 8 <> 0 ORDER BY uid
