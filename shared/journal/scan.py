@@ -77,7 +77,7 @@ def scan(segment: str, descriptor: int, size: int) -> Iterator[Scanned]:
     """Yield what lies in the first `size` bytes of a segment's file.
 
     A bad stretch is a torn tail only if nothing good follows it and no end record says that the writer
-    had acknowledged everything below.
+    had acknowledged everything below. Zeros up to the end are what a writer puts ahead of its records.
     """
     window = Window(descriptor, size)
     nonce = nonce_of(segment)
@@ -86,6 +86,8 @@ def scan(segment: str, descriptor: int, size: int) -> Iterator[Scanned]:
         try:
             header = _header(window, nonce, offset)
         except BadRecord as error:
+            if _is_blank(window, offset):
+                return
             following = _next_header(window, nonce, offset + 1)
             yield _damage(segment, offset, following, size, str(error))
             if following is None:
@@ -122,11 +124,22 @@ def _damage(segment: str, offset: int, following: int | None, size: int, reason:
     return Corruption(segment, offset, following - offset, reason)
 
 
+def _is_blank(window: Window, offset: int) -> bool:
+    """Say whether nothing but zeros follows."""
+    while data := bytes(window.read(offset, _WINDOW)):
+        if data.count(0) != len(data):
+            return False
+        offset += len(data)
+    return True
+
+
 def _next_header(window: Window, nonce: bytes, offset: int) -> int | None:
     """Return where the next good header of this segment starts, at or behind `offset`."""
     mark = MAGIC + nonce
     while offset < window.size:
         data = bytes(window.read(offset, _WINDOW))
+        if not data:
+            return None  # shorter than when its size was asked: sealed meanwhile, without the zeros ahead
         found = data.find(mark)
         if found < 0:
             offset += max(len(data) - len(mark) + 1, 1)

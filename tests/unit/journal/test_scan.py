@@ -26,6 +26,10 @@ def _scan(root: Path, segment: str) -> list[ScannedRecord | Corruption | TornTai
     return list(Reader(root).scan(segment))
 
 
+def _end(refs: list[Reference]) -> int:
+    return refs[-1].offset + refs[-1].length
+
+
 def _overwrite(path: Path, offset: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
@@ -52,12 +56,34 @@ async def test_a_torn_tail(writer: Writer, tmp_path: Path, envelope: MakeEnvelop
     assert isinstance(tail, TornTail) and (tail.offset, tail.length) == (refs[-1].offset, cut)
 
 
-async def test_a_tail_of_zeros(writer: Writer, tmp_path: Path, envelope: MakeEnvelope) -> None:
+@pytest.mark.parametrize("size", [0, 1, 40, 3_000_000])
+async def test_a_tail_of_zeros_is_the_end(writer: Writer, tmp_path: Path, envelope: MakeEnvelope, size: int) -> None:
     refs = await _segment(writer, envelope)
-    os.truncate(open_path(tmp_path, refs[0].segment), 3_000_000)
+    os.truncate(open_path(tmp_path, refs[0].segment), _end(refs) + size)
     found = _scan(tmp_path, refs[0].segment)
-    assert len(found) == 9 and isinstance(found[-1], TornTail)
-    assert found[-1].offset == refs[-1].offset + refs[-1].length
+    assert [x.reference for x in found if isinstance(x, ScannedRecord)] == refs and len(found) == len(refs)
+
+
+async def test_half_a_record_before_zeros_is_a_torn_tail(
+    writer: Writer, tmp_path: Path, envelope: MakeEnvelope
+) -> None:
+    refs = await _segment(writer, envelope)
+    path = open_path(tmp_path, refs[0].segment)
+    size = path.stat().st_size
+    assert size > _end(refs)  # zeros are there
+    _overwrite(path, _end(refs), path.read_bytes()[:30])
+    found = _scan(tmp_path, refs[0].segment)
+    assert found[-1] == TornTail(refs[0].segment, _end(refs), size - _end(refs), "CRC of the header")
+
+
+async def test_a_file_that_lost_its_zeros_since_its_size_was_asked(
+    writer: Writer, tmp_path: Path, envelope: MakeEnvelope
+) -> None:
+    refs = await _segment(writer, envelope)
+    path = open_path(tmp_path, refs[0].segment)
+    size = path.stat().st_size
+    os.truncate(path, _end(refs))
+    assert len(list(Reader(tmp_path).scan(refs[0].segment, size))) == len(refs)
 
 
 async def test_damage_in_the_middle_costs_only_what_it_hit(
@@ -117,6 +143,7 @@ async def test_a_header_that_reaches_beyond_the_file_is_skipped(
     refs = await _segment(writer, envelope)
     path = open_path(tmp_path, refs[0].segment)
     nonce = nonce_of(refs[0].segment)
+    os.truncate(path, _end(refs))  # the zeros ahead: a header that reaches into them would be believed
     liar = b"".join(Draft(b"{}", bytes(100_000), None).buffers(nonce))[:100]
     _overwrite(path, refs[2].offset, liar)
     found = _scan(tmp_path, refs[0].segment)
