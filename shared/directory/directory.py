@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 from shared.address import Address, AddressError, parse_address
 from shared.db import Database, Rows, Work, load
-from shared.directory import passwords
+from shared.directory import passwords, srs
 from shared.directory.model import Account, Domain, Expansion, Verdict
 from shared.errors import TemporaryFailure
 
@@ -31,6 +31,7 @@ LOGIN_CACHE_SECONDS = 600.0
 LOGIN_CACHE_SIZE = 10_000
 LOGIN_NOTE_SECONDS = 600.0  # between two notes of when an account logged in
 HASHING_THREADS = 4  # 19 MiB each
+SRS_KEY_SECONDS = 60.0  # that the key which signs reverse-paths is used again
 
 sql = load("directory")
 V = TypeVar("V")
@@ -44,6 +45,7 @@ class Directory:
         self._verdicts: _Cache[Verdict] = _Cache(CACHE_SIZE, CACHE_SECONDS, clock)
         self._logins: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_CACHE_SECONDS, clock)
         self._noted: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_NOTE_SECONDS, clock)
+        self._srs_key: _Cache[bytes] = _Cache(1, SRS_KEY_SECONDS, clock)
         self._secret = os.urandom(32)
         self._hashing = asyncio.Semaphore(HASHING_THREADS)
 
@@ -80,6 +82,19 @@ class Directory:
             return True
         expansion = await self.expand(address)
         return any(owner.id == account.id for owner in expansion.accounts)
+
+    async def return_path(self, sender: Address, domain: str) -> Address:
+        """Return the reverse-path of mail that `domain` of ours sends on: rewritten (SRS) unless it is ours itself.
+
+        One that would be too long rewritten stays as it is.
+        """
+        if await self.is_local_domain(sender.domain):
+            return sender
+        key = self._srs_key.get("")
+        if key is None:
+            key = await self._database.write(srs.newest_key, os.urandom(32), time.time_ns() // 1000)
+            self._srs_key.put("", key)
+        return srs.rewrite(sender, domain, key, time.time()) or sender
 
     async def authenticate(self, login: str, password: str) -> Account | None:
         """Check a password against the account's credentials; None if it is wrong or may not log in."""
@@ -173,6 +188,11 @@ def _follow(walk: _Walk, address: Address, depth: int) -> Work[None]:
     for candidate in dict.fromkeys((address.key, address.without_tag().key)):
         found = yield from _follow_exact(walk, candidate, depth)
         if found:
+            return
+    if srs.is_rewritten(address):
+        origin = yield from srs.returning(address)
+        if origin is not None:
+            yield from _follow(walk, origin, depth + 1)
             return
     target = yield from _fallback(domain, address)
     if target and target not in walk.seen:
