@@ -13,6 +13,7 @@ from shared.errors import ConfigurationError, MailFailure
 COMMANDS = {  # module → its commands; only the module of the command that is run is imported
     "up": ("up",),
     "init": ("init", "secrets"),
+    "restored": ("restored",),
     "services": ("mta", "relay", "mda", "access", "admin"),
     "accounts": ("domain", "account", "alias"),
     "queue": ("queue",),

@@ -72,7 +72,7 @@ def up(
         environment["PACKETBOAT_LISTEN"] = "[" + ",".join(f'"{address}"' for address in listen) + "]"
     os.environ.update(environment)
     settings = load_settings(CommonSettings, data=data)
-    with _sole_owner(data):
+    with sole_owner(data):
         note_start(data, environment)
         raise typer.Exit(asyncio.run(_run(settings)))
 
@@ -167,7 +167,7 @@ def _place(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-class _sole_owner:
+class sole_owner:
     """Hold the data folder itself locked, so that two stacks can't run on one (no lock file is left)."""
 
     def __init__(self, data: Path) -> None:

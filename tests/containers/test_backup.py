@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.containers.conftest import ACCOUNTS
+from tests.containers.conftest import ACCOUNTS, REMOTES
 from tests.containers.engine import VERSION, Engine
-from tests.containers.project import PASSWORD, Project
+from tests.containers.project import PASSWORD, Project, entry_of
 from tests.containers.test_break import SHORT_TIMES
-from tests.containers.test_mail import wait_for
+from tests.containers.test_mail import ALICE, wait_for
 from tests.containers.test_replicas import load
+from tests.tools.sink import SinkProcess
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(900)]
+
+REMOTE = 3  # messages for other servers that wait at the time of the backup
 
 
 def back_up(stack: Project, folder: Path) -> None:
@@ -29,7 +33,7 @@ def back_up(stack: Project, folder: Path) -> None:
 
 
 def restore(stack: Project, folder: Path) -> None:
-    """PostgreSQL alone, its dump, the volume, then everything."""
+    """PostgreSQL alone, its dump, the volume, what comes after a restore, then everything."""
     stack.compose("up", "-d", "--no-build", "--wait", "postgres")
     dump = (folder / "packetboat.sql").read_text()
     stack.compose("exec", "-T", "postgres", "psql", "-q", "-U", "packetboat", "-v", "ON_ERROR_STOP=1", input=dump)
@@ -37,16 +41,21 @@ def restore(stack: Project, folder: Path) -> None:
         "run", "--rm", "-T", "--no-deps", "-v", f"{folder}:/backup:ro", "--entrypoint", "tar", "cli",
         "-C", "/data", "--no-same-owner", "-xf", "/backup/mail.tar",
     )  # fmt: skip
+    print("\n" + stack.compose("run", "--rm", "-T", "cli", "restored"))
     stack.up()
 
 
-def test_a_backup_taken_under_load_can_be_restored(engine: Engine, fresh_stack: Project, tmp_path: Path) -> None:
+def test_a_backup_taken_under_load_can_be_restored(
+    engine: Engine, fresh_stack: Project, sink: SinkProcess, tmp_path: Path
+) -> None:
     old = fresh_stack.up({"mta": 1, "mda": 1, "relay": 1, "access": 1}, SHORT_TIMES)
     folder = tmp_path / "backup"
     folder.mkdir()
     before = load(old, tmp_path, "before", 300)
     before.join()
     old.settle()
+    old.compose("stop", "relay")
+    remote = [old.submit(ALICE, PASSWORD, f"restored{number}@{REMOTES[0]}") for number in range(REMOTE)]
     kept = {account: old.entries(account, PASSWORD) for account in ACCOUNTS}
     meanwhile = load(old, tmp_path, "meanwhile", 5000, pause=0.05)
     try:
@@ -54,12 +63,19 @@ def test_a_backup_taken_under_load_can_be_restored(engine: Engine, fresh_stack: 
     finally:
         meanwhile.stop()
         meanwhile.join()
+    old.compose("start", "relay")
+    old.settle()  # what waits in the backup is sent after it
     new = Project(engine, 3)
     new.env |= SHORT_TIMES
     new.down(forget=True)
     try:
         restore(new, folder)
+        waiting = [item for item in new.waiting() if item["lane"] == "relay"]
+        assert sorted((item["entry"], item["state"]) for item in waiting) == sorted((e, "held") for e in remote)
+        new.cli("queue", "drop", *remote)
         new.settle()
+        sent = Counter(entry_of(message.data) for message in sink.messages())
+        assert [sent[entry] for entry in remote] == [1] * REMOTE, "sent before it was lost, and not again"
         found = {account: new.entries(account, PASSWORD) for account in ACCOUNTS}
         missing = sum((kept[account] - found[account]).total() for account in ACCOUNTS)
         came = sum(found[account][entry] > 0 for entry, account in meanwhile.entries.items())
