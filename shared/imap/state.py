@@ -7,6 +7,7 @@ from enum import Enum, Flag, auto
 from shared.imap import command as commands
 from shared.imap.command import Command, StatusItem
 from shared.imap.fetch import FetchItem
+from shared.imap.search import names_sequences
 
 
 class SessionState(Enum):
@@ -68,13 +69,20 @@ ALLOWED: dict[type[Command], frozenset[SessionState]] = {
     commands.Lsub: _AFTER,
     commands.Status: _AFTER,
     commands.Append: _AFTER,
+    commands.Compress: _AFTER,
+    commands.Unauthenticate: _AFTER,
+    commands.Replace: _SELECTED,
     commands.Idle: _AFTER,
+    commands.MultiSearch: _AFTER,
     commands.Check: _SELECTED,
     commands.Close: _SELECTED,
     commands.Unselect: _SELECTED,
     commands.Expunge: _SELECTED,
     commands.UidExpunge: _SELECTED,
     commands.Search: _SELECTED,
+    commands.Sort: _SELECTED,
+    commands.Thread: _SELECTED,
+    commands.CancelUpdate: _SELECTED,
     commands.Fetch: _SELECTED,
     commands.Store: _SELECTED,
     commands.Copy: _SELECTED,
@@ -89,6 +97,7 @@ AFTER_SUCCESS: dict[type[Command], SessionState] = {
     commands.Close: SessionState.AUTHENTICATED,
     commands.Unselect: SessionState.AUTHENTICATED,
     commands.Logout: SessionState.LOGOUT,
+    commands.Unauthenticate: SessionState.NOT_AUTHENTICATED,
 }
 
 AFTER_FAILURE: dict[type[Command], SessionState] = {
@@ -98,7 +107,9 @@ AFTER_FAILURE: dict[type[Command], SessionState] = {
 }
 
 # Untagged EXPUNGE would change the numbers that these use or that their answer holds (RFC 3501 §7.4.1)
-EXPUNGE_HELD_BACK: frozenset[type[Command]] = frozenset((commands.Fetch, commands.Store, commands.Search))
+EXPUNGE_HELD_BACK: frozenset[type[Command]] = frozenset(
+    (commands.Fetch, commands.Store, commands.Search, commands.Sort, commands.Thread)
+)
 
 
 def is_allowed(command: Command, state: SessionState) -> bool:
@@ -127,13 +138,24 @@ def enabled_by(command: Command) -> Extension:
     return Extension.CONDSTORE if uses else Extension.NONE
 
 
-def needs_uids(command: Command) -> bool:
-    """Say whether a command names sequence numbers, which UIDONLY forbids (RFC 9586 §3.2)."""
+def needs_numbers(command: Command) -> bool:
+    """Say whether a command names or answers with sequence numbers, which UIDONLY forbids (RFC 9586 §3)."""
     match command:
-        case commands.Fetch() | commands.Store() | commands.Copy() | commands.Move() | commands.Search():
-            return not command.uid
         case commands.Select() | commands.Examine():
             return command.resync is not None and bool(command.resync.sequences)
+        case commands.Search() | commands.Sort() | commands.Thread():
+            return not command.uid or names_sequences(command.key)
+        case _:
+            return getattr(command, "uid", True) is False
+
+
+def needs_qresync(command: Command) -> bool:
+    """Say whether a command is BAD before QRESYNC is enabled (RFC 7162 §3.2.3)."""
+    match command:
+        case commands.Select() | commands.Examine():
+            return command.resync is not None
+        case commands.Fetch():
+            return command.vanished
         case _:
             return False
 

@@ -116,16 +116,21 @@ class View:
 
     def take_expunged_pairs(self) -> list[tuple[int, int]]:
         """Like `take_expunged`, as (sequence number, UID)."""
-        if not self._expunged:
-            return []
-        gone = compact(self._expunged)
-        pairs = list(self.iterate(gone))
+        pairs = list(self.iterate(compact(self._expunged)))
         pairs.reverse()
+        self.take_expunged_uids()
+        return pairs
+
+    def take_expunged_uids(self) -> tuple[Range, ...]:
+        """Forget the expunged; return their UIDs (for VANISHED)."""
+        if not self._expunged:
+            return ()
+        gone = compact(self._expunged)
         kept = subtract(tuple(self.ranges()), gone)
         self._first, self._before, self._count = array("I"), array("I"), 0
         self._expunged = set()
         self._append_ranges(kept)
-        return pairs
+        return gone
 
     # Runs
 

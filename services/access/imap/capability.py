@@ -58,12 +58,6 @@ async def namespace(session: ImapSession, command: commands.Namespace) -> Outcom
     return done(b"NAMESPACE completed")
 
 
-async def enable(session: ImapSession, command: commands.Enable) -> Outcome:
-    """Enable none: there is nothing yet that has to be (RFC 5161)."""
-    session.write(response.enabled(()))
-    return done(b"ENABLE completed")
-
-
 async def nothing(session: ImapSession, command: commands.Noop | commands.Check) -> Outcome:
     """Do nothing: the session reports what has changed."""
     return done(b"Completed")

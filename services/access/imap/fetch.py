@@ -10,12 +10,14 @@ from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from services.access.imap.outcome import EXPUNGED, Outcome, done, refused
-from services.access.imap.render import Plan, Row, number_rows, plan_for, render, render_item, section_head
+from services.access.imap.render import HEADS, Plan, Row, number_rows, plan_for, render, render_item, section_head
+from services.access.imap.selected import vanished_lines
 from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.fetch import BodySection, FetchItem, sets_seen
 from shared.imap.flags import SEEN, FlagSet
-from shared.imap.sequence import Range, compact
+from shared.imap.sequence import Range, compact, intersect, subtract
+from shared.imap.state import Extension
 from shared.mailbox.content import Failure
 from shared.mailbox.errors import MessageGone
 from shared.mailbox.messages import StoreMode, Want
@@ -43,11 +45,14 @@ class _Progress:
 async def fetch(session: ImapSession, command: commands.Fetch) -> Outcome:
     """Show messages; NO when some of them are gone for good or can't be read."""
     selected = session.the_selected()
-    ranges = selected.resolve(command.messages, uid=command.uid)
+    ranges = await _asked_for(session, command)
+    items = command.items[1:] if command.adds_uid and Extension.UIDONLY in session.enabled else command.items
     seen: frozenset[int] = frozenset()
-    if sets_seen(command.items) and not selected.read_only:
+    if sets_seen(command.items) and not selected.read_only and "s" in selected.rights:
         seen = await _mark_seen(session, ranges)
-    plan = plan_for(command.items)
+        if Extension.CONDSTORE in session.enabled and FetchItem.MODSEQ not in items:
+            items = (*items, FetchItem.MODSEQ)
+    plan = plan_for(items, Extension.UIDONLY in session.enabled)
     told = frozenset() if FetchItem.FLAGS in command.items else seen
     progress = _Progress()
     show = _show_bodies if plan.sections else _show_rows
@@ -58,6 +63,21 @@ async def fetch(session: ImapSession, command: commands.Fetch) -> Outcome:
     return EXPUNGED if progress.shown < wanted else done(b"FETCH completed")
 
 
+async def _asked_for(session: ImapSession, command: commands.Fetch) -> tuple[Range, ...]:
+    """Return the UIDs to show; what went since a mod-sequence is told first (RFC 7162 §3.1.4.1, §3.2.6)."""
+    selected = session.the_selected()
+    ranges = selected.resolve(command.messages, uid=command.uid)
+    if command.changed_since is None:
+        return ranges
+    difference = await session.desk.messages.difference(selected.mailbox_id, command.changed_since)
+    if command.vanished:
+        asked = intersect(difference.vanished, command.messages.resolve(0))
+        for line in vanished_lines(subtract(asked, tuple(selected.view.ranges())), earlier=True):
+            session.write(line)
+            await session.connection.drain()
+    return intersect(ranges, difference.changed)
+
+
 async def _mark_seen(session: ImapSession, ranges: Sequence[Range]) -> frozenset[int]:
     r"""Set \Seen where it isn't yet; return the UIDs that it was set on."""
     selected, messages = session.the_selected(), session.desk.messages
@@ -66,9 +86,9 @@ async def _mark_seen(session: ImapSession, ranges: Sequence[Range]) -> frozenset
         unseen += [row[0] for row in rows if not row[1] & SEEN]
     if not unseen:
         return frozenset()
-    account = session.the_account().id
-    change = await messages.store_flags(account, selected.mailbox_id, compact(unseen), StoreMode.ADD, FlagSet(SEEN))
-    selected.told(change.modseq)
+    change = await messages.store_flags(selected.account_id, selected.mailbox_id, compact(unseen), StoreMode.ADD, FlagSet(SEEN))
+    if change.changed:
+        selected.told(change.modseq)
     return frozenset(unseen)
 
 
@@ -79,7 +99,7 @@ async def _show_rows(
     selected = session.the_selected()
     chunks = session.desk.messages.fetch_rows(selected.mailbox_id, ranges, plan.want)
     async for rows in ahead(chunks):
-        known, numbers = number_rows(selected.view, rows)
+        known, numbers = number_rows(selected.view, rows, plan.uid_only)
         progress.shown += len(known)
         session.write(render(plan, known, numbers, selected.flags, (), told))
         await session.connection.drain()
@@ -96,7 +116,7 @@ async def _show_bodies(
                 await _show_long(session, plan, rows[0], told, progress)
                 continue
             rows, columns = _readable(rows, bodies, progress)
-            known, numbers = number_rows(selected.view, rows)
+            known, numbers = number_rows(selected.view, rows, plan.uid_only)
             if len(known) == len(rows):
                 progress.shown += len(known)
                 session.write(render(plan, known, numbers, selected.flags, columns, told))
@@ -172,7 +192,7 @@ async def _show_long(session: ImapSession, plan: Plan, row: Row, told: frozenset
     number = selected.view.sequence(row["uid"])
     if number is None:
         return
-    session.write(b"* %d FETCH (" % number)
+    session.write(HEADS[plan.uid_only] % (row["uid"] if plan.uid_only else number))
     for place, item in enumerate(plan.items):
         session.write(b" " if place else b"")
         if isinstance(item, FetchItem):

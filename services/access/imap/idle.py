@@ -32,8 +32,7 @@ async def begin(session: ImapSession, command: commands.Idle) -> Outcome | None:
     session.write(response.continuation(b"idling"))
     selected = session.selected
     if selected is not None:
-        account = session.the_account().id
-        idling.watching = session.desk.watcher.watch(account, selected.mailbox_id, session.connection.wake)
+        idling.watching = session.desk.watcher.watch(selected.account_id, selected.mailbox_id, session.connection.wake)
         idling.watch = idling.watching.__enter__()
         idling.watch.changed.set()
     return None
@@ -46,6 +45,7 @@ async def report(session: ImapSession) -> bool:
         return False
     idling.watch.changed.clear()
     await session.synchronise(with_expunges=True)
+    session.tell_highest()
     return True
 
 

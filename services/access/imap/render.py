@@ -46,6 +46,7 @@ _COLUMN_NAMES = {
     FetchItem.BODYSTRUCTURE: "bodystructure",
     FetchItem.MODSEQ: "modseq",
 }
+HEADS = {False: b"* %d FETCH (", True: b"* %d UIDFETCH ("}
 _BRIEF = frozenset((FetchItem.UID, FetchItem.FLAGS))
 _TIMES = [b"%02d:%02d" % divmod(minute, 60) for minute in range(MINUTES)]
 _ENDS = [b':%02d +0000"' % second for second in range(60)]
@@ -68,17 +69,18 @@ class Plan:
     sections: tuple[BodySection, ...]
     segments: tuple[_Segment, ...]
     indexes: dict[FetchItem, int]
+    uid_only: bool = False
 
 
 @lru_cache(maxsize=512)
-def plan_for(items: tuple[FetchAttribute, ...]) -> Plan:
-    """Return the plan of a list of items."""
+def plan_for(items: tuple[FetchAttribute, ...], uid_only: bool = False) -> Plan:
+    """Return the plan of a list of items; `uid_only`: responses are UIDFETCH (RFC 9586 §3.3)."""
     sections = tuple(item for item in items if isinstance(item, BodySection))
     want = Want.CONTENT if sections else Want.BASE
     for item in items:
         if isinstance(item, FetchItem):
             want |= _WANTS.get(item, Want.BASE)
-    segments = [_Segment(b"* %d FETCH (")]
+    segments = [_Segment(HEADS[uid_only])]
     number = 0
     for position, item in enumerate(items):
         segments[-1].template += b" " if position else b""
@@ -93,7 +95,7 @@ def plan_for(items: tuple[FetchAttribute, ...]) -> Plan:
     segments[-1].template += b")\r\n"
     if not sections and not want and _BRIEF.issuperset(items):
         want = Want.BRIEF
-    return Plan(items, want, sections, tuple(segments), _indexes(want))
+    return Plan(items, want, sections, tuple(segments), _indexes(want), uid_only)
 
 
 def render(
@@ -140,10 +142,13 @@ def section_head(section: BodySection, body: bytes | None) -> bytes:
     return section.label + b" NIL" if body is None else literal_item_head(section.label, len(body))
 
 
-def number_rows(view: View, rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[int]]:
-    """Return the rows that the client knows of, and their sequence numbers."""
+def number_rows(view: View, rows: Sequence[Row], uid_only: bool = False) -> tuple[Sequence[Row], Sequence[int]]:
+    """Return the rows that the client knows of, and their sequence numbers (or UIDs)."""
     if not rows:
         return rows, ()
+    if uid_only:
+        known = [row for row in rows if row[0] in view]
+        return known, [row[0] for row in known]
     first, last = view.sequence(rows[0][0]), view.sequence(rows[-1][0])
     if first is not None and last is not None and rows[-1][0] - rows[0][0] == last - first == len(rows) - 1:
         return rows, range(first, last + 1)  # neighbours all along

@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from shared.imap import response
-from shared.imap.flags import FlagLists, Keywords
+from shared.imap.acl import ALL_RIGHTS, FLAG_RIGHTS, READ_WRITE_RIGHTS, changeable_flags
+from shared.imap.flags import ALL_BITS, KEYWORD_BITS, FlagLists, FlagSet, Keywords
 from shared.imap.sequence import Range, SequenceSet, intersect, subtract
+from shared.imap.state import WITH_UID, WITH_VANISHED, Extension
 from shared.imap.view import View
-from shared.mailbox import messages
+from shared.mailbox import acl, messages
 from shared.mailbox.messages import Changes
 
-REPORT_LINES = 1_000  # lines that are joined for one write
+REPORT_LINES = 1_000  # lines (or ranges of UIDs) that are joined for one write
+_MODSEQ = itemgetter(2)
 
 
 class Selected:
-    """What the client knows of the mailbox, and how far the session has followed it."""
+    """What the client knows of the mailbox, and how far the session has followed it.
 
-    __slots__ = ("_own", "flags", "mailbox_id", "modseq", "name", "read_only", "uidvalidity", "view")
+    `account_id` is whose mailbox it is, maybe another account's than the session's: the one to name to `Messages`,
+    and to watch. `rights` are what the session may do in it (RFC 4314); `require` asks for them.
+    """
 
-    def __init__(self, found: messages.Selected, *, read_only: bool) -> None:
+    __slots__ = (
+        "_held_from",
+        "_own",
+        "_told",
+        "account_id",
+        "flags",
+        "mailbox_id",
+        "modseq",
+        "name",
+        "read_only",
+        "rights",
+        "uidvalidity",
+        "view",
+    )
+
+    def __init__(self, found: messages.Selected, *, read_only: bool, name: str = "", rights: str = ALL_RIGHTS) -> None:
+        self.account_id = found.mailbox.account_id
+        self.rights = rights
         self.mailbox_id = found.mailbox.id
-        self.name = found.mailbox.name
+        self.name = name or found.mailbox.name  # the client's
         self.uidvalidity = found.mailbox.uidvalidity
         self.modseq = found.mailbox.modseq
-        self.read_only = read_only
+        self.read_only = read_only or not set(READ_WRITE_RIGHTS) & set(rights)
         self.view = View(found.uids)
         self.flags = FlagLists(found.keywords)
         self._own: set[int] = set()
+        self._told = found.mailbox.modseq  # the HIGHESTMODSEQ that the client was told last, 0 for none
+        self._held_from = 0  # the lowest mod-sequence of an expunge that is held back, 0 without any
 
     def resolve(self, numbers: SequenceSet, *, uid: bool) -> tuple[Range, ...]:
         """Return the UIDs that a command names; BadSequence for a sequence number that no message has."""
         return self.view.uids_of_uids(numbers) if uid else self.view.uids_of_sequences(numbers)
+
+    def require(self, needed: str) -> None:
+        """Raise NotPermitted unless the session has all these rights in the mailbox."""
+        acl.require(self.rights, needed)
+
+    @property
+    def settable(self) -> int:
+        """The bits of the flags that the session may change (RFC 4314 §4)."""
+        return changeable_flags(self.rights)
+
+    def permitted(self, flags: FlagSet) -> FlagSet:
+        """Return the flags that STORE may change; NotPermitted if that is none of them (RFC 4314 §4)."""
+        settable = self.settable
+        if settable == ALL_BITS:
+            return flags
+        keywords = flags.keywords if settable & KEYWORD_BITS else ()
+        held = FlagSet(flags.system & settable, keywords)
+        if not settable or (held == FlagSet() and flags != FlagSet()):
+            self.require(FLAG_RIGHTS)
+        return held
 
     def told(self, modseq: int) -> None:
         """Note a change of flags that the client was told of, or asked not to be."""
@@ -43,6 +88,7 @@ class Selected:
         """Note messages that went between two mod-sequences of the mailbox, unless SQL has to be asked for more."""
         if before == self.modseq:
             self.view.expunge(uids)
+            self._hold(modseq)
             self.modseq = modseq
 
     def learn(self, keywords: Keywords) -> bytes:
@@ -54,7 +100,7 @@ class Selected:
 
     def known_flags(self) -> bytes:
         """Return the FLAGS and PERMANENTFLAGS responses."""
-        permanent = b"()" if self.read_only else self.flags.render_permanent()
+        permanent = b"()" if self.read_only else self.flags.render_permanent(self.settable)
         return response.flags(self.flags.render_known()) + response.untagged_status(
             response.Condition.OK, b"Flags that can be changed", response.code_permanentflags(permanent)
         )
@@ -63,43 +109,108 @@ class Selected:
         """Note expunges that the mailbox no longer remembers: whatever isn't there is gone."""
         gone = subtract(tuple(self.view.ranges()), found.uids)
         self.view.expunge(uid for low, high in gone for uid in range(low, high + 1))
+        self._hold(self.modseq + 1)
 
-    def report(self, changes: Changes, *, with_expunges: bool, with_uid: bool) -> Iterator[bytes]:
-        """Take changes and yield the responses that tell the client of them."""
+    def report(
+        self,
+        changes: Changes,
+        *,
+        with_expunges: bool,
+        with_uid: bool = False,
+        enabled: Extension = Extension.NONE,
+    ) -> Iterator[bytes]:
+        """Take changes and yield the responses that tell the client of them.
+
+        Flags come in the order in which they changed: a client that is cut off has missed the latest only.
+        """
+        added: list[int] = []
         if changes.keywords is not None:
             learned = self.learn(changes.keywords)
             if learned:
                 yield learned
             added = self._sort(changes.rows)
-        else:
-            added = []
         if with_expunges:
-            yield from _joined(response.expunges, self.view.take_expunged())
+            yield from self._expunged(enabled)
         changed = self._changed(changes.rows)
         if added:
             yield response.exists(self.view.append(added))
         if changed:
-            yield from _joined(lambda rows: self.render_flags(rows, with_uid=with_uid), changed)
+            yield from _joined(lambda rows: self.render_flags(rows, with_uid=with_uid, enabled=enabled), changed)
         self.modseq = max(self.modseq, changes.mailbox.modseq)
         self._own.clear()
 
-    def render_flags(self, rows: Sequence[Any], *, with_uid: bool) -> bytes:
-        """Return a FETCH response with the flags of each (uid, flags, …) row that the client knows."""
-        render, sequence = self.flags.render, self.view.sequence
-        known = [(number, row[0], render(row[1])) for row in rows if (number := sequence(row[0])) is not None]
-        if with_uid:
-            return b"".join([b"* %d FETCH (UID %d FLAGS %b)\r\n" % line for line in known])
-        return b"".join([b"* %d FETCH (FLAGS %b)\r\n" % (number, flags) for number, _, flags in known])
+    def highest(self) -> int | None:
+        """Return up to which mod-sequence the client has been told everything, None if it knows that.
+
+        While an expunge is held back that is below it, whatever FETCH has shown (RFC 7162 §3.2.4).
+        """
+        if self.view.has_expunged and self._held_from:
+            self._told = 0
+            return self._held_from - 1
+        if self._told == self.modseq:
+            return None
+        self._told = self.modseq
+        return self.modseq
+
+    def not_followed(self) -> None:
+        """Note that the mailbox couldn't be asked: what FETCH showed may be newer than what was told."""
+        self._told = 0
+
+    def render_flags(
+        self,
+        rows: Sequence[Any],
+        *,
+        with_uid: bool = False,
+        with_flags: bool = True,
+        enabled: Extension = Extension.NONE,
+    ) -> bytes:
+        """Return a FETCH response for each (uid, flags, modseq, …) row that the client knows."""
+        sequence = self.view.sequence
+        known = [(number, row) for row in rows if (number := sequence(row[0])) is not None]
+        if not known:
+            return b""
+        columns: list[Iterable[Any]] = [[number for number, _ in known]]
+        items: list[bytes] = []
+        head = b"* %d FETCH ("
+        if Extension.UIDONLY in enabled:
+            head, columns = b"* %d UIDFETCH (", [[row[0] for _, row in known]]
+        elif with_uid or enabled & WITH_UID:
+            items.append(b"UID %d")
+            columns.append([row[0] for _, row in known])
+        if with_flags:
+            render = self.flags.render
+            items.append(b"FLAGS %b")
+            columns.append([render(row[1]) for _, row in known])
+        if Extension.CONDSTORE in enabled:
+            items.append(b"MODSEQ (%d)")
+            columns.append([row[2] for _, row in known])
+        template = head + b" ".join(items) + response.FETCH_END
+        return b"".join(map(template.__mod__, zip(*columns, strict=True)))
+
+    def _expunged(self, enabled: Extension) -> Iterator[bytes]:
+        self._held_from = 0
+        if enabled & WITH_VANISHED:
+            yield from _joined(response.vanished, self.view.take_expunged_uids())
+        else:
+            yield from _joined(response.expunges, self.view.take_expunged())
 
     def _sort(self, rows: Sequence[Any]) -> list[int]:
         """Note expunges; return the UIDs that are new."""
         last = self.view.largest_uid
-        self.view.expunge(row[0] for row in rows if row[3] is not None)
+        gone = [row for row in rows if row[3] is not None]
+        if gone:
+            self.view.expunge(row[0] for row in gone)
+            self._hold(min(map(_MODSEQ, gone)))
         return [row[0] for row in rows if row[3] is None and row[0] > last]
+
+    def _hold(self, modseq: int) -> None:
+        self._held_from = min(self._held_from or modseq, modseq)
 
     def _changed(self, rows: Sequence[Any]) -> list[Any]:
         view = self.view
-        return [row for row in rows if row[3] is None and row[2] not in self._own and row[0] in view]
+        changed = [row for row in rows if row[3] is None and row[2] not in self._own and row[0] in view]
+        changed.sort(key=_MODSEQ)
+        return changed
 
 
 def known_of(view: View, ranges: Sequence[Range]) -> tuple[Range, ...]:
@@ -107,6 +218,11 @@ def known_of(view: View, ranges: Sequence[Range]) -> tuple[Range, ...]:
     return intersect(ranges, tuple(view.ranges()))
 
 
-def _joined(render: Any, items: Sequence[Any]) -> Iterator[bytes]:
+def vanished_lines(uids: Sequence[Range], *, earlier: bool = False) -> Iterator[bytes]:
+    """Yield VANISHED responses, none of them too long a line."""
+    return _joined(lambda ranges: response.vanished(ranges, earlier=earlier), uids)
+
+
+def _joined(render: Callable[[Any], bytes], items: Sequence[Any]) -> Iterator[bytes]:
     for start in range(0, len(items), REPORT_LINES):
         yield render(items[start : start + REPORT_LINES])

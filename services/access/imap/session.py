@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.access.connection import Connection, Goodbye
 from services.access.desk import Desk
-from services.access.imap import append, idle, login
+from services.access.imap import append, enable, idle, login
 from services.access.imap.capability import capabilities
 from services.access.imap.handlers import HANDLERS
 from services.access.imap.outcome import BROKEN, Outcome, of_failure
@@ -33,7 +33,7 @@ from shared.imap.receive import (
 )
 from shared.imap.search_parser import CHARSETS
 from shared.imap.sequence import BadSequence
-from shared.imap.state import SessionState, is_allowed, may_report_expunge, next_state
+from shared.imap.state import Extension, SessionState, is_allowed, may_report_expunge, next_state
 from shared.metrics import COMMAND_SECONDS
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class ImapSession:
         "buffer",
         "connection",
         "desk",
+        "enabled",
         "exchange",
         "failed_logins",
         "idling",
@@ -77,6 +78,7 @@ class ImapSession:
         self.state = SessionState.NOT_AUTHENTICATED
         self.account: Account | None = None
         self.selected: Selected | None = None
+        self.enabled = Extension.NONE
         self.exchange: tuple[bytes, Exchange] | None = None  # AUTHENTICATE's tag, while a response is awaited
         self.upload: Upload | None = None  # APPEND's message, while it arrives
         self.idling: Idling | None = None
@@ -174,14 +176,17 @@ class ImapSession:
         except BadCommand as error:
             self._reject(error.tag, error.text)
             return
-        if is_allowed(command, self.state):
+        if not is_allowed(command, self.state):
+            self._reject(command.tag, b"Not allowed now")
+        elif (objection := enable.objection(self, command)) is not None:
+            self._reject(command.tag, objection.text, objection.code)
+        else:
             self._errors = 0
             await self._perform(command)
-        else:
-            self._reject(command.tag, b"Not allowed now")
 
     async def _perform(self, command: Command) -> None:
         begin = time.perf_counter()
+        enable.use_implied(self, command)
         outcome = await self._outcome(command)
         COMMAND_SECONDS.labels(type(command).__name__).observe(time.perf_counter() - begin)
         if outcome is not None:
@@ -210,7 +215,13 @@ class ImapSession:
             await self.synchronise(may_report_expunge(command), with_uid=bool(getattr(command, "uid", False)))
         succeeded = outcome.condition is response.Condition.OK
         self.state = next_state(command, self.state, succeeded)
-        tagged = response.tagged(command.tag, outcome.condition, outcome.text, outcome.code)
+        code = outcome.code
+        if (highest := self._highest(command)) is not None:
+            if code is None and succeeded:
+                code = highest
+            else:
+                self.tell_highest(highest)
+        tagged = response.tagged(command.tag, outcome.condition, outcome.text, code)
         self.write(outcome.untagged + tagged)
         if self.state is SessionState.LOGOUT:
             self.connection.close()
@@ -225,11 +236,25 @@ class ImapSession:
         except PacketboatError as error:
             self._not_synchronised(error)
             return
-        for piece in selected.report(changes, with_expunges=with_expunges, with_uid=with_uid):
+        report = selected.report(changes, with_expunges=with_expunges, with_uid=with_uid, enabled=self.enabled)
+        for piece in report:
             self.write(piece)
             await self.connection.drain()
 
+    def tell_highest(self, code: bytes | None = None) -> None:
+        """Tell how far the client has been told of changes, if it has to know (RFC 7162 §3.2.4)."""
+        code = code or self._highest(None)
+        if code is not None:
+            self.write(response.untagged_status(response.Condition.OK, b"Highest mod-sequence", code))
+
+    def _highest(self, command: Command | None) -> bytes | None:
+        if self.selected is None or Extension.QRESYNC not in self.enabled or isinstance(command, _WITHOUT_SYNC):
+            return None
+        highest = self.selected.highest()
+        return None if highest is None else response.code_highestmodseq(highest)
+
     def _not_synchronised(self, error: PacketboatError) -> None:
+        self.the_selected().not_followed()
         if isinstance(error, MailFailure):
             self.desk.log.trouble("mailbox not synchronised", error=str(error))
         else:
@@ -288,14 +313,14 @@ class ImapSession:
         else:
             await idle.take_done(self, data)
 
-    def _reject(self, tag: bytes | None, text: bytes) -> None:
+    def _reject(self, tag: bytes | None, text: bytes, code: bytes | None = None) -> None:
         if self.exchange is not None:
             tag = self.exchange[0]
             self.exchange = None
         if self.idling is not None:
             tag = self.idling.command.tag
             idle.stop(self)
-        self.write(response.bad(tag, text))
+        self.write(response.bad(tag, text, code))
         self._errors += 1
         if self._errors >= self.desk.limits.errors:
             self.end(b"Too many commands that make no sense")

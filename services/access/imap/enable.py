@@ -1,0 +1,54 @@
+"""ENABLE (RFC 5161), and what extensions are enabled by being used (RFC 7162 §3.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.access.imap.outcome import Outcome, done, rejected
+from shared.imap import command as commands
+from shared.imap import response
+from shared.imap.command import Command
+from shared.imap.state import ENABLED_BY_NAME, Extension, enabled_by, needs_numbers, needs_qresync
+
+if TYPE_CHECKING:
+    from services.access.imap.session import ImapSession
+
+_UIDS_ONLY = rejected(b"Sequence numbers can't be used once UIDONLY is enabled", response.UIDREQUIRED)
+_NO_QRESYNC = rejected(b"ENABLE QRESYNC first")
+
+
+async def enable(session: ImapSession, command: commands.Enable) -> Outcome:
+    """Enable what is known among the names; the others are passed over."""
+    known = [name for name in dict.fromkeys(command.names) if name in ENABLED_BY_NAME]
+    wanted = Extension.NONE
+    for name in known:
+        wanted |= ENABLED_BY_NAME[name]
+    session.write(response.enabled(known))
+    use(session, wanted)
+    return done(b"ENABLE completed")
+
+
+def use(session: ImapSession, wanted: Extension) -> None:
+    """Enable extensions; with CONDSTORE the selected mailbox's mod-sequence is told."""
+    added = wanted & ~session.enabled
+    session.enabled |= wanted
+    if Extension.CONDSTORE in added and session.selected is not None:
+        code = response.code_highestmodseq(session.selected.modseq)
+        session.write(response.untagged_status(response.Condition.OK, b"Highest mod-sequence", code))
+
+
+def objection(session: ImapSession, command: Command) -> Outcome | None:
+    """Return why a command isn't allowed with what is enabled, None if it is."""
+    if Extension.UIDONLY in session.enabled and needs_numbers(command):
+        return _UIDS_ONLY
+    if Extension.QRESYNC not in session.enabled and needs_qresync(command):
+        return _NO_QRESYNC
+    return None
+
+
+def use_implied(session: ImapSession, command: Command) -> None:
+    """Enable what the command enables by being used; SELECT tells the mod-sequence itself."""
+    if isinstance(command, commands.Select | commands.Examine):
+        session.enabled |= enabled_by(command)
+    else:
+        use(session, enabled_by(command))
