@@ -77,3 +77,26 @@ API_REQUESTS = Counter("packetboat_admin_requests_total", "Requests of the API",
 RELAY_ATTEMPTS = Counter(
     "packetboat_relay_attempts_total", "Recipients tried, by site and outcome", ["site", "outcome"]
 )
+
+# scanners and filters, at the mta and the mda
+SCANNER_OUTCOMES = Counter(
+    "packetboat_scanner_messages_total",
+    "Messages by scanner and what it said, or failed, down, skipped",
+    ["scanner", "outcome"],
+)
+SCANNER_SECONDS = Histogram(
+    "packetboat_scanner_seconds",
+    "Duration of one message's scan",
+    ["scanner"],
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60),
+)
+SCANNER_BREAKER = Gauge(
+    "packetboat_scanner_breaker",
+    "0 closed, 1 half open, 2 open: the scanner isn't asked",
+    ["scanner"],
+    multiprocess_mode="livemax",
+)
+QUARANTINED = Counter("packetboat_quarantined_total", "Recipients whose mail was kept back, by scanner", ["scanner"])
+TRAINED = Counter(
+    "packetboat_trained_total", "Messages moved into or out of Junk: learned, known, failed, lost", ["outcome"]
+)
