@@ -19,12 +19,12 @@ _ATOM = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\\]]+")
 _ASTRING = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\]+")
 # list-char = ATOM-CHAR / list-wildcards / resp-specials
 _LIST_MAILBOX = re.compile(rb"[^\x00-\x20\x7f-\xff(){\"\\]+")
-# quoted = DQUOTE *QUOTED-CHAR DQUOTE; octets over 127 are let through for passwords and UTF-8
+# quoted = DQUOTE *(QUOTED-CHAR / UTF8-2 / UTF8-3 / UTF8-4) DQUOTE (RFC 6855 §3)
 _QUOTED = re.compile(rb'"((?:[^\x00\r\n"\\]|\\["\\])*)"')
 _ESCAPED = re.compile(rb'\\(["\\])')
 _LITERAL = re.compile(rb"(~?)\{([0-9]{1,20})\+?\}\r\n")
 _NUMBER = re.compile(rb"[0-9]+")
-_SEQUENCE = re.compile(rb"[0-9*:,]+")
+_SEQUENCE = re.compile(rb"[0-9*:,$]+")
 # tag = 1*<any ASTRING-CHAR except "+">
 _TAG = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\+]+")
 _WORD = re.compile(rb"[A-Za-z0-9.]+")
@@ -38,11 +38,12 @@ class SyntaxFailure(ValueError):
 class Scanner:
     """Reads one command's octets from left to right; every method raises SyntaxFailure."""
 
-    __slots__ = ("position", "text")
+    __slots__ = ("position", "text", "utf8")
 
-    def __init__(self, text: bytes, position: int = 0) -> None:
+    def __init__(self, text: bytes, position: int = 0, *, utf8: bool = False) -> None:
         self.text = text
         self.position = position
+        self.utf8 = utf8  # mailbox names are UTF-8, not modified UTF-7 (RFC 6855, RFC 9051)
 
     # Single characters
 
@@ -65,6 +66,14 @@ class Scanner:
             self.position += len(octets)
             return True
         return False
+
+    def accept_word(self, word: bytes) -> bool:
+        """Read a word in any case and the space after it if they come next."""
+        end = self.position + len(word)
+        found = self.text[self.position : end].upper() == word and self.text.startswith(b" ", end)
+        if found:
+            self.position = end + 1
+        return found
 
     def expect(self, octets: bytes) -> None:
         """Read these octets."""
@@ -130,6 +139,8 @@ class Scanner:
         if found is None:
             raise SyntaxFailure("Expected a quoted string")
         self.position = found.end()
+        if not found[1].isascii():
+            _check_utf8(found[1])
         return _ESCAPED.sub(rb"\1", found[1]) if b"\\" in found[1] else found[1]
 
     def literal(self, binary: bool = False) -> bytes:
@@ -167,15 +178,15 @@ class Scanner:
 
     def mailbox(self) -> str:
         """Read a mailbox name."""
-        return _decode_name(self.astring())
+        return _decode_name(self.astring(), self.utf8)
 
     def list_mailbox(self) -> str:
         """Read a mailbox name with wildcards."""
         found = _LIST_MAILBOX.match(self.text, self.position)
         if found is None:
-            return _decode_name(self.string())
+            return _decode_name(self.string(), self.utf8)
         self.position = found.end()
-        return _decode_name(found[0])
+        return _decode_name(found[0], self.utf8)
 
     def date(self) -> date:
         """Read a date, quoted or not."""
@@ -227,6 +238,14 @@ class Scanner:
         return self.match(_FLAG, "a flag")
 
 
+def _check_utf8(octets: bytes) -> None:
+    """Refuse what isn't UTF-8 in a quoted string (RFC 6855 §3)."""
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        raise SyntaxFailure("A quoted string isn't UTF-8") from None
+
+
 def _flag_set(names: list[bytes]) -> FlagSet:
     try:
         return parse_flags(names)
@@ -234,8 +253,8 @@ def _flag_set(names: list[bytes]) -> FlagSet:
         raise SyntaxFailure(f"Bad flag: {error}") from None
 
 
-def _decode_name(wire: bytes) -> str:
+def _decode_name(wire: bytes, utf8: bool) -> str:
     try:
-        return mailbox_name.decode(wire)
+        return mailbox_name.decode_utf8(wire) if utf8 else mailbox_name.decode(wire)
     except mailbox_name.BadMailboxName as error:
         raise SyntaxFailure(f"Bad mailbox name: {error}") from None

@@ -18,6 +18,7 @@ MAX_CONTEXTS = 20  # results that a session keeps up to date (RFC 5267)
 MAX_CONTEXT_TAGS = 50  # in one CANCELUPDATE
 MAX_CONTEXT_RESULTS = 100_000  # of all of a session's contexts
 MAX_FUZZY_WORDS = 20
+MAX_THREAD_DEPTH = 2_000  # answers to answers
 MAX_THREAD_PHANTOMS = 300_000  # messages that are referred to and not there, in one THREAD
 MAX_LIST_DEPTH = 50
 MAX_FETCH_ITEMS = 100
@@ -33,6 +34,9 @@ MAX_ENABLE_NAMES = 50
 MAX_ID_PAIRS = 30  # RFC 2971 §3.3
 MAX_ID_FIELD = 30
 MAX_ID_VALUE = 1024
+MAX_APPEND_MESSAGES = 1_000  # of one MULTIAPPEND
+MAX_CATENATE_PARTS = 1_000  # of one message
+MAX_URL = 8 * 1024
 MAX_CACHED_FLAG_LISTS = 1024
 
 

@@ -1,21 +1,24 @@
 """SEARCH keys as values, and their evaluation on one message (RFC 3501 §6.4.4).
 
-A parsed key still speaks of sequence numbers and keyword names. `bind` turns it into one
+With the keys of WITHIN (RFC 5032), CONDSTORE (RFC 7162), SAVEDATE (RFC 8514), OBJECTID (RFC 8474) and FUZZY
+(RFC 6203). A parsed key still speaks of sequence numbers and keyword names; `bind` turns it into one
 that speaks of UIDs and flag bits only; `evaluate` takes bound keys. `split` separates what
 the index answers from what needs the message's text, so that text is read for few messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import Enum, IntEnum
 from typing import Protocol
 
 from shared.imap.flags import Keywords
+from shared.imap.limits import MAX_FUZZY_WORDS
 from shared.imap.sequence import Range, SequenceSet, contains, intersect, normalise
 from shared.imap.view import View
+from shared.message.collation import casemap
 
 
 class DateTest(Enum):
@@ -109,8 +112,59 @@ class Smaller:
 
 
 @dataclass(frozen=True, slots=True)
+class Older:
+    """INTERNALDATE at least `seconds` ago (before `bind`)."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Younger:
+    """INTERNALDATE at most `seconds` ago (before `bind`)."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """INTERNALDATE not after, or not before, a moment in Unix seconds (after `bind`)."""
+
+    moment: int
+    before: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SavedDate:
+    """Compares the day when the message came into this mailbox."""
+
+    test: DateTest
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Modseq:
+    """The mod-sequence is `value` or higher."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmailId:
+    """The message's EMAILID."""
+
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadId:
+    """The message's THREADID."""
+
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """A header field of this name (lower case) holds `text` (folded); empty text: the field exists."""
+    """A header field of this name (lower case) holds `text`; empty text: the field exists."""
 
     name: bytes
     text: str
@@ -118,14 +172,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The body holds `text` (folded)."""
+    """The body holds `text`."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Header or body hold `text` (folded)."""
+    """Header or body hold `text`."""
 
     text: str
 
@@ -152,6 +206,14 @@ class And:
     keys: tuple[SearchKey, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Fuzzy:
+    """Messages that match `loose`; those that match `exact` too are more relevant (RFC 6203)."""
+
+    exact: SearchKey
+    loose: SearchKey
+
+
 SearchKey = (
     All
     | Nothing
@@ -165,12 +227,20 @@ SearchKey = (
     | SentDate
     | Larger
     | Smaller
+    | Older
+    | Younger
+    | Arrived
+    | SavedDate
+    | Modseq
+    | EmailId
+    | ThreadId
     | Header
     | Body
     | Text
     | Not
     | Or
     | And
+    | Fuzzy
 )
 
 
@@ -187,6 +257,14 @@ class SearchableMessage(Protocol):
     def internal_date(self) -> datetime: ...
     @property
     def size(self) -> int: ...
+    @property
+    def modseq(self) -> int: ...
+    @property
+    def saved_date(self) -> date: ...
+    @property
+    def email_id(self) -> bytes: ...
+    @property
+    def thread_id(self) -> bytes: ...
 
     def sent_date(self) -> date | None:
         """The day in the Date header, in the header's own zone; None without a usable one."""
@@ -197,11 +275,11 @@ class SearchableMessage(Protocol):
         ...
 
     def text_contains(self, text: str) -> bool:
-        """Say whether header or body hold `fold`ed text, their encodings undone."""
+        """Say whether header or body hold text, their encodings undone."""
         ...
 
     def body_contains(self, text: str) -> bool:
-        """Say whether the body holds `fold`ed text, its encodings undone."""
+        """Say whether the body holds text, its encodings undone."""
         ...
 
 
@@ -211,11 +289,6 @@ class Need(IntEnum):
     INDEX = 0
     HEADER = 1
     BODY = 2
-
-
-def fold(text: str) -> str:
-    """Return text as it is compared: without case."""
-    return text.lower()
 
 
 def need(key: SearchKey) -> Need:
@@ -231,6 +304,8 @@ def need(key: SearchKey) -> Need:
             return max(need(left), need(right))
         case And(keys):
             return max(map(need, keys), default=Need.INDEX)
+        case Fuzzy(_, loose):
+            return need(loose)
         case _:
             return Need.INDEX
 
@@ -245,30 +320,115 @@ def needs_body(key: SearchKey) -> bool:
     return need(key) is Need.BODY
 
 
-def bind(key: SearchKey, view: View, keywords: Keywords) -> SearchKey:
-    """Resolve sequence numbers, `*` and keywords in a session's mailbox.
+def leaves(key: SearchKey) -> Iterator[SearchKey]:
+    """Yield the keys that aren't made of others."""
+    match key:
+        case Not(inner):
+            yield from leaves(inner)
+        case Or(left, right) | Fuzzy(left, right):
+            yield from leaves(left)
+            yield from leaves(right)
+        case And(keys):
+            for inner in keys:
+                yield from leaves(inner)
+        case _:
+            yield key
 
-    Of keys that are joined, those that cost least come first. Raises BadSequence when a
-    sequence number has no message.
+
+def transform(key: SearchKey, change: Callable[[SearchKey], SearchKey]) -> SearchKey:
+    """Return a key with each of its leaves changed; of keys that are joined, those that cost least come first."""
+    match key:
+        case Not(inner):
+            return Not(transform(inner, change))
+        case Or(left, right):
+            return Or(*sorted((transform(left, change), transform(right, change)), key=need))
+        case And(keys):
+            return And(tuple(sorted((transform(inner, change) for inner in keys), key=need)))
+        case Fuzzy(exact, loose):
+            return Fuzzy(transform(exact, change), transform(loose, change))
+        case _:
+            return change(key)
+
+
+def bind(key: SearchKey, view: View, keywords: Keywords, saved: Sequence[Range] = (), now: int = 0) -> SearchKey:
+    """Resolve sequence numbers, `*`, `$` (the UIDs `saved`), keywords and ages at `now` (Unix seconds).
+
+    Raises BadSequence when a sequence number has no message.
     """
+    return transform(key, lambda leaf: _bind(leaf, view, keywords, saved, now))
+
+
+def _bind(key: SearchKey, view: View, keywords: Keywords, saved: Sequence[Range], now: int) -> SearchKey:
     match key:
         case Sequences(numbers):
-            return InUids(view.uids_of_sequences(numbers))
+            ranges = view.uids_of_sequences(numbers) if numbers.ranges else ()
+            return InUids(normalise((*ranges, *saved)) if numbers.saved else ranges)
         case Uids(numbers):
-            return InUids(numbers.resolve(view.largest_uid))
+            ranges = numbers.resolve(view.largest_uid)
+            return InUids(normalise((*ranges, *saved)) if numbers.saved else ranges)
         case Keyword(name, present):
             bit = keywords.bit(name)
             if bit is None:
                 return Nothing() if present else All()
             return Flags(bit, present)
-        case Not(inner):
-            return Not(bind(inner, view, keywords))
-        case Or(left, right):
-            return Or(*sorted((bind(left, view, keywords), bind(right, view, keywords)), key=need))
-        case And(keys):
-            return And(tuple(sorted((bind(inner, view, keywords) for inner in keys), key=need)))
+        case Older(seconds):
+            return Arrived(now - seconds, before=True)
+        case Younger(seconds):
+            return Arrived(now - seconds, before=False)
         case _:
             return key
+
+
+def loosened(key: SearchKey) -> SearchKey:
+    """Return the key that FUZZY makes of another: all words of a text, in any place and order (RFC 6203 §3)."""
+    match key:
+        case Text(text) | Body(text) | Header(_, text):
+            words = text.split()[:MAX_FUZZY_WORDS]
+            return And(tuple(replace(key, text=word) for word in words)) if len(words) > 1 else key
+        case Or(left, right):
+            return Or(loosened(left), loosened(right))
+        case And(keys):
+            return And(tuple(map(loosened, keys)))
+        case _:
+            return key
+
+
+def exact(key: SearchKey) -> SearchKey:
+    """Return a key without its fuzziness."""
+    match key:
+        case Not(inner):
+            return Not(exact(inner))
+        case Or(left, right):
+            return Or(exact(left), exact(right))
+        case And(keys):
+            return And(tuple(map(exact, keys)))
+        case Fuzzy(inner, _):
+            return exact(inner)
+        case _:
+            return key
+
+
+def is_fuzzy(key: SearchKey) -> bool:
+    """Say whether there is a FUZZY key."""
+    match key:
+        case Not(inner):
+            return is_fuzzy(inner)
+        case Or(left, right):
+            return is_fuzzy(left) or is_fuzzy(right)
+        case And(keys):
+            return any(map(is_fuzzy, keys))
+        case _:
+            return isinstance(key, Fuzzy)
+
+
+def asks_modseq(key: SearchKey) -> bool:
+    """Say whether a mod-sequence is compared, so that the answer tells the highest one (RFC 7162 §3.1.5)."""
+    return any(isinstance(leaf, Modseq) for leaf in leaves(key))
+
+
+def names_sequences(key: SearchKey) -> bool:
+    """Say whether an unbound key names messages by their sequence numbers."""
+    return any(isinstance(leaf, Sequences) and leaf.numbers.ranges for leaf in leaves(key))
 
 
 def split(key: SearchKey) -> tuple[SearchKey, SearchKey | None]:
@@ -294,6 +454,8 @@ def uid_bounds(key: SearchKey) -> tuple[Range, ...] | None:
             return None if bounds[0] is None or bounds[1] is None else normalise(bounds[0] + bounds[1])
         case And(keys):
             return _common(filter(None, (_Bound.of(inner) for inner in keys)))
+        case Fuzzy(_, loose):
+            return uid_bounds(loose)
         case _:
             return None
 
@@ -330,6 +492,8 @@ def evaluate(key: SearchKey, message: SearchableMessage) -> bool:
             return not evaluate(inner, message)
         case Or(left, right):
             return evaluate(left, message) or evaluate(right, message)
+        case Fuzzy(_, loose):
+            return evaluate(loose, message)
         case All():
             return True
         case Nothing():
@@ -348,6 +512,17 @@ def _evaluate_row(key: SearchKey, message: SearchableMessage) -> bool:
             return message.size > size
         case Smaller(size):
             return message.size < size
+        case Arrived(moment, before):
+            arrived = int(message.internal_date.timestamp())
+            return arrived <= moment if before else arrived >= moment
+        case SavedDate(test, day):
+            return _compare(test, message.saved_date, day)
+        case Modseq(value):
+            return message.modseq >= value
+        case EmailId(name):
+            return message.email_id == name
+        case ThreadId(name):
+            return message.thread_id == name
         case _:
             return _evaluate_text(key, message)
 
@@ -358,7 +533,8 @@ def _evaluate_text(key: SearchKey, message: SearchableMessage) -> bool:
             sent = message.sent_date()
             return sent is not None and _compare(test, sent, day)
         case Header(name, text):
-            return any(text in fold(value) for value in message.header(name))
+            wanted = casemap(text)
+            return any(wanted in casemap(value) for value in message.header(name))
         case Body(text):
             return message.body_contains(text)
         case Text(text):

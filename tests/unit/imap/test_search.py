@@ -15,6 +15,7 @@ from shared.imap.flags import Keywords
 from shared.imap.search import All, And, Need, Nothing, SearchKey
 from shared.imap.sequence import BadSequence
 from shared.imap.view import View
+from shared.message.collation import casemap
 
 VIEW = View([(10, 12), (20, 20)])
 KEYWORDS = Keywords((b"$Junk", b"work"))
@@ -29,6 +30,10 @@ class Message:
     recent: bool = False
     internal_date: datetime = datetime(1994, 2, 1, 23, 30, tzinfo=timezone(timedelta(hours=-8)))
     size: int = 4096
+    modseq: int = 100
+    saved_date: date = date(1994, 2, 3)
+    email_id: bytes = b"M1"
+    thread_id: bytes = b"T1"
     sent: date | None = date(1994, 1, 31)
     headers: dict[bytes, list[str]] = field(
         default_factory=lambda: {b"from": ["Smith <smith@Example.org>"], b"x-empty": [""]}
@@ -46,11 +51,11 @@ class Message:
 
     def text_contains(self, text: str) -> bool:
         self.read.append("header text")
-        return any(text in search.fold(value) for value in self.headers[b"from"]) or self.body_contains(text)
+        return any(casemap(text) in casemap(value) for value in self.headers[b"from"]) or self.body_contains(text)
 
     def body_contains(self, text: str) -> bool:
         self.read.append("body")
-        return text in search.fold(self.body)
+        return casemap(text) in casemap(self.body)
 
 
 def parse(text: str) -> SearchKey:
