@@ -20,6 +20,7 @@ from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.errors import MailFailure
 from shared.journal.reader import Reader
+from shared.mailbox.acl import Acl
 from shared.mailbox.content import Content
 from shared.mailbox.mailboxes import Mailboxes
 from shared.mailbox.messages import Messages
@@ -124,6 +125,7 @@ class AccessWorker:
             tls=tls,
             logins=Logins(self._directory, LoginThrottle(self._redis), self._log),
             mailboxes=Mailboxes(self._database),
+            acl=Acl(self._database),
             messages=Messages(self._database, announce=self._announcer),
             content=content,
             search=TextSearch(content),

@@ -11,6 +11,7 @@ from services.access.limits import Limits
 from services.access.login import Logins
 from services.access.memory import LargeBuffers
 from shared.journal.writer import Writer
+from shared.mailbox.acl import Acl
 from shared.mailbox.content import Content
 from shared.mailbox.mailboxes import Mailboxes
 from shared.mailbox.messages import Messages
@@ -35,6 +36,7 @@ class Desk:
     tls: TlsContexts
     logins: Logins
     mailboxes: Mailboxes
+    acl: Acl
     messages: Messages
     content: Content
     search: TextSearch

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.imap.flags import DELETED, SEEN
+from shared.imap.flags import ALL_BITS, DELETED, SEEN
 
 ALL_RIGHTS = "lrswipkxtea"
 """lookup, read, seen, write, insert, post, create, delete mailbox, delete message, expunge, administer."""
@@ -27,7 +27,6 @@ READ_WRITE_RIGHTS = "ieswt"
 
 MAX_IDENTIFIER = 320  # octets
 _OBSOLETE = {"c": "kx", "d": "te"}  # RFC 2086's create and delete (§2.1.1)
-_ALL_BITS = (1 << 63) - 1
 
 
 class BadRights(ValueError):
@@ -75,5 +74,5 @@ def changeable_flags(rights: str) -> int:
     if "t" in rights:
         bits |= DELETED
     if "w" in rights:
-        bits |= _ALL_BITS & ~(SEEN | DELETED)
+        bits |= ALL_BITS & ~(SEEN | DELETED)
     return bits

@@ -16,6 +16,8 @@ DRAFT = 16
 SYSTEM_MASK = SEEN | ANSWERED | FLAGGED | DELETED | DRAFT
 KEYWORD_SHIFT = 8
 MAX_KEYWORDS = 64 - KEYWORD_SHIFT
+ALL_BITS = (1 << 63) - 1  # bit 63 is SQL's sign
+KEYWORD_BITS = ALL_BITS & ~((1 << KEYWORD_SHIFT) - 1)
 
 SYSTEM_FLAGS: dict[bytes, int] = {
     b"\\Answered": ANSWERED,
@@ -112,10 +114,16 @@ class FlagLists:
         """Return the list for the untagged FLAGS response: all flags the mailbox knows."""
         return render_list([*SYSTEM_FLAGS, *self.keywords.names])
 
-    def render_permanent(self) -> bytes:
-        r"""Return the list for PERMANENTFLAGS, with `\*` while new keywords can be made (RFC 3501 §7.1)."""
+    def render_permanent(self, settable: int = ALL_BITS) -> bytes:
+        r"""Return the list for PERMANENTFLAGS, with `\*` while new keywords can be made (RFC 3501 §7.1).
+
+        `settable` are the flags that may be changed (RFC 4314 §5.1.1); keywords go together.
+        """
+        system = [name for name, bit in SYSTEM_FLAGS.items() if settable & bit]
+        if not settable >> KEYWORD_SHIFT:
+            return render_list(system)
         more = [b"\\*"] if len(self.keywords.names) < MAX_KEYWORDS else []
-        return render_list([*SYSTEM_FLAGS, *self.keywords.names, *more])
+        return render_list([*system, *self.keywords.names, *more])
 
 
 def render_list(names: Iterable[bytes]) -> bytes:

@@ -133,6 +133,11 @@ def code_unseen(sequence: int) -> bytes:
     return b"UNSEEN %d" % sequence
 
 
+def code_mailboxid(object_id: str) -> bytes:
+    """Return the MAILBOXID code (RFC 8474 §4)."""
+    return b"MAILBOXID (%s)" % object_id.encode("ascii")
+
+
 def code_appenduid(uidvalidity: int, uids: Iterable[Range]) -> bytes:
     """Return the APPENDUID code (RFC 4315 §3)."""
     return b"APPENDUID %d %s" % (uidvalidity, render_ranges(uids))

@@ -28,6 +28,11 @@ class Mailbox:
     special_use: str  # "\\Sent" or ""
     expunge_modseq: int  # expunges up to this one are no longer remembered
 
+    @property
+    def object_id(self) -> str:
+        """The lasting name that a rename doesn't change, nor is it given again (RFC 8474)."""
+        return f"F{self.id}-{self.uidvalidity}"
+
     @classmethod
     def from_row(cls, row: Any) -> Mailbox:
         """Read any row that `SELECT id, account_id, …` of mailboxes.sql gives."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.access.imap import namespace
 from services.access.imap.outcome import EXPUNGED, READ_ONLY, Outcome, done, refused
 from shared.imap import command as commands
 from shared.imap import response
+from shared.imap.acl import changeable_flags
 from shared.imap.response import Condition
 from shared.imap.sequence import compact
+from shared.mailbox.acl import Access
 from shared.mailbox.errors import NoSuchMailbox
-from shared.mailbox.mailbox import Mailbox
 from shared.mailbox.messages import Transferred
 
 if TYPE_CHECKING:
@@ -28,8 +30,14 @@ async def copy(session: ImapSession, command: commands.Copy) -> Outcome:
     ranges = selected.resolve(command.messages, uid=command.uid)
     if not ranges:
         return done(b"COPY completed")
-    account = session.the_account().id
-    copied = await session.desk.messages.copy(account, selected.mailbox_id, ranges, target.id)
+    copied = await session.desk.messages.copy(
+        selected.account_id,
+        selected.mailbox_id,
+        ranges,
+        target.mailbox.id,
+        target_account_id=target.mailbox.account_id,
+        settable=changeable_flags(target.rights),
+    )
     if not copied.source:
         return done(b"COPY completed") if command.uid else EXPUNGED
     return done(b"COPY completed", _code(copied))
@@ -40,14 +48,21 @@ async def move(session: ImapSession, command: commands.Move) -> Outcome:
     selected = session.the_selected()
     if selected.read_only:
         return READ_ONLY
+    selected.require("te")
     target = await _target(session, command.mailbox)
     if target is None:
         return _NO_TARGET
     ranges = selected.resolve(command.messages, uid=command.uid)
     if not ranges:
         return done(b"MOVE completed")
-    account = session.the_account().id
-    moved = await session.desk.messages.move(account, selected.mailbox_id, ranges, target.id)
+    moved = await session.desk.messages.move(
+        selected.account_id,
+        selected.mailbox_id,
+        ranges,
+        target.mailbox.id,
+        target_account_id=target.mailbox.account_id,
+        settable=changeable_flags(target.rights),
+    )
     if not moved.source:
         return done(b"MOVE completed") if command.uid else EXPUNGED
     session.write(response.untagged_status(Condition.OK, b"Moved", _code(moved)))
@@ -55,9 +70,9 @@ async def move(session: ImapSession, command: commands.Move) -> Outcome:
     return done(b"MOVE completed")
 
 
-async def _target(session: ImapSession, name: str) -> Mailbox | None:
+async def _target(session: ImapSession, name: str) -> Access | None:
     try:
-        return await session.desk.mailboxes.get(session.the_account().id, name)
+        return await namespace.find(session, name, "i")
     except NoSuchMailbox:
         return None
 

@@ -16,7 +16,8 @@ async def expunge(session: ImapSession, command: commands.Expunge) -> Outcome:
     selected = session.the_selected()
     if selected.read_only:
         return READ_ONLY
-    await session.desk.messages.expunge(session.the_account().id, selected.mailbox_id)
+    selected.require("e")
+    await session.desk.messages.expunge(selected.account_id, selected.mailbox_id)
     return done(b"EXPUNGE completed")
 
 
@@ -25,7 +26,8 @@ async def uid_expunge(session: ImapSession, command: commands.UidExpunge) -> Out
     selected = session.the_selected()
     if selected.read_only:
         return READ_ONLY
+    selected.require("e")
     ranges = selected.resolve(command.uids, uid=True)
     if ranges:
-        await session.desk.messages.expunge(session.the_account().id, selected.mailbox_id, ranges)
+        await session.desk.messages.expunge(selected.account_id, selected.mailbox_id, ranges)
     return done(b"UID EXPUNGE completed")
