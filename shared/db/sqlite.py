@@ -56,7 +56,7 @@ class SqliteDatabase:
         if migrate:
             await asyncio.to_thread(migrate_file, path)
         elif not path.exists():
-            raise ConfigurationError(f"there is no database at {path}: run `packetboat up` or `packetboat migrate`")
+            raise ConfigurationError(f"there is no database at {path}: run `packetboat up` or `packetboat init`")
         return cls(path)
 
     async def write(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:

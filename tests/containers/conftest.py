@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.engine import VERSION, WORLD, WORLD4, Engine
+from tests.containers.engine import VERSION, WORLD, WORLD4, WORLD6, Engine
 from tests.containers.project import PASSWORD, Project
 from tests.tools.sink import SinkProcess
 
 REMOTES = [f"remote{number}.test" for number in range(6)]
 ACCOUNTS = [f"user{number}@packetboat.test" for number in range(4)]
-SINK = f"{WORLD4}.1"  # the world's gateway: this machine
+SINK, SINK6 = f"{WORLD4}.1", f"{WORLD6}::1"  # the world's gateway: this machine
+REMOTE6 = "six.test"  # has no IPv4
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,7 @@ def dns(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     folder = tmp_path_factory.mktemp("dns")
     zones = dict.fromkeys(REMOTES, f"@ MX 10 mx\nmx A {SINK}\n")
     zones |= {f"host{n}.test": f"@ MX 10 mail\nmail A {WORLD4}.{10 + n}\n" for n in (1, 2)}
+    zones[REMOTE6] = f"@ MX 10 mx\nmx AAAA {SINK6}\n"
     arguments = []
     for domain, text in zones.items():
         (folder / domain).write_text(text)

@@ -16,6 +16,7 @@ from typing import Self
 from tests.containers.engine import REPOSITORY, VERSION, WORLD4, WORLD6, Engine
 
 FOLDER = Path(__file__).parent
+FILES = (REPOSITORY / "docker-compose.yml", REPOSITORY / "deploy" / "compose.ipv6.yml", FOLDER / "compose.test.yml")
 STANDARD_PORTS = {
     "SMTP": 25,
     "SUBMISSION": 587,
@@ -44,7 +45,8 @@ class Project:
         self.tls = ssl._create_unverified_context()
         self.env = {
             "COMPOSE_PROJECT_NAME": self.name,
-            "COMPOSE_FILE": f"{REPOSITORY / 'docker-compose.yml'}:{FOLDER / 'compose.test.yml'}",
+            "COMPOSE_FILE": ":".join(str(file) for file in FILES),
+            "PACKETBOAT_PUBLISH6": "::",
             "PACKETBOAT_VERSION": version,
             "PACKETBOAT_NET4": f"172.30.{100 + number}",
             "PACKETBOAT_NET6": f"fd25:587:{100 + number}",

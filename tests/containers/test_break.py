@@ -52,14 +52,14 @@ def test_nothing_acknowledged_is_lost(fresh_stack: Project, sink: SinkProcess, t
 def blows(stack: Project) -> list[tuple[str, Callable[[], object]]]:
     """What an operator's day may bring."""
     replicas = [name for service in SCALE for name in stack.containers(service)]
-    servers = [stack.containers(service)[0] for service in ("proxy", "resolver", "redis", "postgres")]
+    servers = [stack.containers(service)[0] for service in ("admin", "proxy", "resolver", "redis", "postgres")]
     some: list[tuple[str, Callable[[], object]]] = []
     for name in [*replicas, *servers]:
         some.append((f"docker kill {name}", lambda name=name: kill(stack, name)))  # type: ignore[misc]
     for service in ("redis", "postgres"):
         some.append((f"restart {service}", lambda service=service: stack.compose("restart", service)))  # type: ignore[misc]
     some.append(("compose restart", lambda: stack.compose("restart", "-t", "40")))
-    for service in (*SCALE, "redis", "postgres", "resolver", "proxy"):
+    for service in (*SCALE, "admin", "redis", "postgres", "resolver", "proxy"):
         some.append((f"replace {service}", lambda service=service: replace(stack, service)))  # type: ignore[misc]
     return some
 
