@@ -9,22 +9,25 @@ says that all of its targets are done. One entry may have several jobs, of diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from shared.db import Work, load
-from shared.imap.flags import DELETED, SEEN, SYSTEM_MASK
+from shared.imap.flags import DELETED, SEEN, SYSTEM_MASK, FlagSet, Keywords
 from shared.imap.mailbox_name import INBOX
-from shared.mailbox.blobs import chunked, insert_blobs, lock_segments
+from shared.mailbox.blobs import NewBlob, chunked, insert_blobs, lock_segments
 from shared.mailbox.blobs import sql as message_sql
+from shared.mailbox.filing import learn_some, make_missing
 from shared.mailbox.job import Deliver, Delivered, Fate, Job, Outcome, Record, Refusal, Result, Step
 from shared.mailbox.mailbox import next_modseq
 from shared.message.envelope import Lane
 
 MAX_DETAIL = 1_000  # characters of one value in a ledger row's detail, or of a reason in pending
+
+_NO_KEYWORDS = Keywords()
 
 sql = load("deliver")
 
@@ -58,6 +61,7 @@ def deliver(jobs: Sequence[Job], now: int) -> Work[list[Result]]:
     for task in batch.tasks:
         _place(batch, task)
     yield from _undo(batch)
+    yield from _learn(batch)
     yield from _insert(batch)
     yield from _stop_waiting(batch)
     return [_result(task) for task in batch.tasks]
@@ -99,10 +103,18 @@ class _Task:
     delivered: list[Delivered] = field(default_factory=list)
 
     def deliveries(self) -> list[Deliver]:
-        return [step for step in self.steps if isinstance(step, Deliver)]
+        found: list[Deliver] = []
+        for step in self.steps:
+            if isinstance(step, Deliver):
+                found.append(step)
+                found += step.more
+        return found
+
+    def blob(self, step: Deliver) -> NewBlob:
+        return step.blob or self.job.blob
 
     def size(self, step: Deliver) -> int:
-        return len(step.prefix) + self.job.blob.reference.size
+        return len(step.prefix) + self.blob(step).reference.size
 
 
 @dataclass(slots=True)
@@ -126,6 +138,7 @@ class _Target:
     unseen: int = 0
     deleted: int = 0
     bytes: int = 0
+    keywords: Keywords = _NO_KEYWORDS
 
     def take(self, flags: int, size: int) -> int:
         """Give the next UID to a message."""
@@ -165,21 +178,32 @@ def _lock(batch: _Batch) -> Work[None]:
     steps = [(task, step) for task in batch.tasks for step in task.deliveries()]
     if not steps:
         return
-    batch.segments = yield from lock_segments(task.job.blob.reference.segment for task, _ in steps)
+    batch.segments = yield from lock_segments(task.blob(step).reference.segment for task, step in steps)
     accounts = sorted({step.account_id for _, step in steps})
     for row in (yield sql.lock_accounts(ids=accounts)):
         quota = row["quota_bytes"]
         batch.rooms[row["id"]] = _Room(quota - row["used_bytes"] if quota else float("inf"))
+    yield from _create([step for _, step in steps if step.create], batch)
     names = sorted({step.mailbox for _, step in steps} | {INBOX})
     for row in (yield sql.lock_mailboxes(accounts=accounts, names=names)):
         target = _Target(row["id"], row["name"], row["uidnext"], next_modseq(row["modseq"], batch.now))
         batch.targets[row["account_id"], row["name"]] = target
 
 
+def _create(steps: Sequence[Deliver], batch: _Batch) -> Work[None]:
+    """Make mailboxes that are asked for and missing, in accounts that are locked."""
+    wanted: dict[int, dict[str, str]] = {}
+    for step in steps:
+        if step.account_id in batch.rooms:
+            wanted.setdefault(step.account_id, {})[step.mailbox] = step.special_use
+    for account, names in sorted(wanted.items()):
+        yield from make_missing(account, names, batch.now)
+
+
 def _place(batch: _Batch, task: _Task) -> None:
     """Find a job's mailboxes and room; refuse it as a whole if one of its deliveries can't be."""
     deliveries = task.deliveries()
-    if deliveries and task.job.blob.reference.segment not in batch.segments:
+    if any(task.blob(step).reference.segment not in batch.segments for step in deliveries):
         task.fate = Fate.REWRITTEN
         return
     taken: list[tuple[_Room, int]] = []
@@ -220,6 +244,16 @@ def _undo(batch: _Batch) -> Work[None]:
         yield sql.undo_ledger.many([dict(zip(("entry", "recipient", "target"), key, strict=True)) for key in keys])
 
 
+def _learn(batch: _Batch) -> Work[None]:
+    """Teach mailboxes the keywords of what is put into them."""
+    wanted: dict[int, tuple[_Target, list[bytes]]] = {}
+    for step, target in (placed for task in batch.tasks for placed in task.placed):
+        if step.keywords:
+            wanted.setdefault(target.id, (target, []))[1].extend(step.keywords)
+    for _, (target, names) in sorted(wanted.items()):
+        target.keywords = yield from learn_some(target.id, names)
+
+
 def _insert(batch: _Batch) -> Work[None]:
     """Count, give UIDs, and insert blobs and messages."""
     tasks = [task for task in batch.tasks if task.placed]
@@ -230,7 +264,8 @@ def _insert(batch: _Batch) -> Work[None]:
     yield sql.use_room.many([{"id": key, "bytes": room.bytes, "messages": room.messages} for key, room in rooms])
     targets = sorted((t for t in batch.targets.values() if t.messages), key=lambda target: target.id)
     yield sql.give_uids.many([_counts(target) for target in targets])
-    blobs = yield from insert_blobs(list({task.job.entry: task.job.blob for task in tasks}.values()), batch.segments)
+    new = {blob.entry: blob for task in tasks for step, _ in task.placed for blob in (task.blob(step),)}
+    blobs = yield from insert_blobs(list(new.values()), batch.segments)
     for chunk in chunked([(*row[:2], blobs[row[2]], *row[3:]) for row in rows]):
         yield message_sql.insert_messages(rows=chunk)
     yield from _correct_details(tasks)
@@ -241,11 +276,14 @@ def _message_rows(task: _Task, now: int) -> list[tuple[Any, ...]]:
     rows = []
     for step, target in task.placed:
         flags, size = step.flags & SYSTEM_MASK, task.size(step)
+        if step.keywords:
+            flags = target.keywords.mask(FlagSet(flags, step.keywords))
         uid = target.take(flags, size)
         task.delivered.append(Delivered(step, target.id, target.name, uid))
         saved = now // 1_000_000
         when = task.job.internal_date
-        rows.append((target.id, uid, task.job.entry, target.modseq, flags, when, saved, size, step.prefix))
+        entry = task.blob(step).entry
+        rows.append((target.id, uid, entry, target.modseq, flags, when, saved, size, step.prefix))
     return rows
 
 
@@ -266,23 +304,21 @@ def _stop_waiting(batch: _Batch) -> Work[None]:
 
 def _correct_details(tasks: Sequence[_Task]) -> Work[None]:
     """Say INBOX where the mailbox that was asked for is missing."""
-    fallen = [
-        (task.job, delivered)
-        for task in tasks
-        for delivered in task.delivered
-        if delivered.mailbox != delivered.step.mailbox
-    ]
-    yield sql.set_detail.many(
-        [
-            {
-                "detail": _delivered_detail(job, delivered.mailbox, delivered.step.mailbox),
-                "entry": job.entry,
-                "recipient": delivered.step.recipient,
-                "target": delivered.step.target,
-            }
-            for job, delivered in fallen
-        ]
-    )
+    corrections = []
+    for task in tasks:
+        names = {id(delivered.step): delivered.mailbox for delivered in task.delivered}
+        for step in task.steps:
+            if isinstance(step, Deliver) and any(names[id(one)] != one.mailbox for one in (step, *step.more)):
+                corrections.append(
+                    {
+                        "detail": _delivered_detail(task.job, step, names),
+                        "entry": task.job.entry,
+                        "recipient": step.recipient,
+                        "target": step.target,
+                    }
+                )
+    if corrections:
+        yield sql.set_detail.many(corrections)
 
 
 def _result(task: _Task) -> Result:
@@ -312,13 +348,21 @@ def _ledger_values(job: Job, step: Step, now: int) -> tuple[str, int, str, str, 
     if isinstance(step, Record):
         detail = orjson.dumps({key: text[:MAX_DETAIL] for key, text in step.detail.items()}).decode()
         return step.outcome.value, now, job.sender, job.message_id, _with_origin(job, detail)
-    return Outcome.DELIVERED.value, now, job.sender, job.message_id, _delivered_detail(job, step.mailbox)
+    return Outcome.DELIVERED.value, now, job.sender, job.message_id, _delivered_detail(job, step, {})
 
 
-def _delivered_detail(job: Job, mailbox: str, wanted: str = "") -> str:
-    if mailbox == INBOX and not wanted:
+def _delivered_detail(job: Job, step: Deliver, names: Mapping[int, str]) -> str:
+    """Tell where it went; `names` has the mailboxes that steps (by their id()) came to, where they are known."""
+    mailbox = names.get(id(step), step.mailbox)
+    if mailbox == INBOX == step.mailbox and not step.filter and not step.more:
         return _with_origin(job, '{"mailbox":"INBOX"}')
-    detail = {"mailbox": mailbox} | ({"wanted": wanted} if wanted else {})
+    detail: dict[str, object] = {"mailbox": mailbox}
+    if mailbox != step.mailbox:
+        detail["wanted"] = step.mailbox
+    if step.more:
+        detail["copies"] = [names.get(id(one), one.mailbox) for one in step.more]
+    if step.filter:
+        detail["filter"] = step.filter
     return _with_origin(job, orjson.dumps(detail).decode())
 
 

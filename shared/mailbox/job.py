@@ -19,6 +19,8 @@ class Outcome(StrEnum):
     FAILED = "failed"  # like bounced, where no report may be sent
     DISCARDED = "discarded"
     DROPPED = "dropped"
+    ANSWERED = "answered"  # by vacation
+    NOTIFIED = "notified"  # somebody was told of it, as a filter asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ class Deliver:
     prefix: bytes  # header fields that this recipient adds
     mailbox: str = INBOX
     flags: int = 0  # system flags; keywords belong to a mailbox
+    keywords: tuple[bytes, ...] = ()  # those beyond what the mailbox can hold are left out
+    create: bool = False  # the mailbox, if it is missing
+    special_use: str = ""  # of a mailbox that is made
+    blob: NewBlob | None = None  # instead of the job's: a changed message, or a copy of what was answered
+    filter: str = ""  # which one decided so
+    more: tuple[Deliver, ...] = ()  # into other mailboxes of the account: this one's ledger row tells of all
 
 
 @dataclass(frozen=True, slots=True)
