@@ -558,7 +558,6 @@ def main() -> None:
     """Run a sink until SIGTERM."""
     options = _parser().parse_args()
     host, _, port = options.listen.rpartition(":")
-    host = host.strip("[]")
     sink = Sink(
         SinkOptions(
             host=host.strip("[]"),
