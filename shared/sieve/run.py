@@ -76,6 +76,7 @@ class Run:
 
     __slots__ = (
         "actions",
+        "by",
         "compared",
         "context",
         "depth",
@@ -106,6 +107,7 @@ class Run:
         self.steps = context.limits.steps
         self.work = context.limits.work
         self.actions: list[Action] = []
+        self.by: list[str] = []  # which script decided on each action
         self.implicit_keep = True
         self.globals: dict[str, str] = {}
         self.scope = Scope(self.globals)
@@ -212,6 +214,7 @@ class Run:
         if len(self.actions) >= self.limits.actions:
             raise RunError(f"a script may take {self.limits.actions} actions")
         self.actions.append(action)
+        self.by.append(self.scripts[0])
 
     def _store(self, action: Keep | FileInto) -> None:
         """The flags of the last one count (RFC 5232 §5)."""
@@ -219,6 +222,7 @@ class Run:
         for index, earlier in enumerate(self.actions):
             if isinstance(earlier, (Keep, FileInto)) and _place(earlier) == place:
                 self.actions[index] = _merged(earlier, action)
+                self.by[index] = self.scripts[0]
                 return
         self._append(action)
 

@@ -52,6 +52,7 @@ class Result:
     implicit_keep: bool
     error: SieveError | None = None
     trace: tuple[TraceEvent, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 def check(
@@ -103,12 +104,15 @@ def run_sequence(scripts: Sequence[Script], context: Context, *, traced: bool = 
     if state.implicit_keep:
         state.implicit_keep = False
         flags = state.flags or None
+        if flags is None and not state.view.revision.changed:
+            state.scripts[:] = [""]
         try:
             state.decide(Keep(state.view.revision, flags, implicit=True))
         except RunError as error:
             return _failed(context, state, error.value())
         state.implicit_keep = True
-    return Result(tuple(state.actions), state.view.revision, state.implicit_keep, None, tuple(state.trace or ()))
+    trace = tuple(state.trace or ())
+    return Result(tuple(state.actions), state.view.revision, state.implicit_keep, None, trace, tuple(state.by))
 
 
 def _begin(state: Run, script: Script) -> None:
@@ -124,7 +128,7 @@ def _failed(context: Context, state: Run, error: SieveError) -> Result:
     """RFC 5228 §2.10.6: the message as it came is kept, and nothing else is done."""
     original = Revision(context.message.data)
     keep = Keep(original, implicit=True)
-    return Result((keep,), original, True, error, tuple(state.trace or ()))
+    return Result((keep,), original, True, error, tuple(state.trace or ()), ("",))
 
 
 def _text(source: str | bytes, limits: Limits) -> str:
