@@ -23,3 +23,5 @@ class Limits:
     stalled_time: float = 300.0  # that a client may not read what it asked for
     errors: int = 20  # commands in a row that can't be understood
     failed_logins: int = 5  # of one connection
+    ascii_headers: bool = False  # APPEND refuses other headers until UTF8=ACCEPT is enabled (RFC 6855 §4)
+    unauthenticate: bool = True  # UNAUTHENTICATE is offered (RFC 8437 §8 wants a way to forbid it)

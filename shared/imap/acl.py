@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.imap.flags import ALL_BITS, DELETED, SEEN
+from shared.imap.flags import ALL_BITS, DELETED, SEEN, FlagSet
 
 ALL_RIGHTS = "lrswipkxtea"
 """lookup, read, seen, write, insert, post, create, delete mailbox, delete message, expunge, administer."""
@@ -76,3 +76,11 @@ def changeable_flags(rights: str) -> int:
     if "w" in rights:
         bits |= ALL_BITS & ~(SEEN | DELETED)
     return bits
+
+
+def restrict(flags: FlagSet, settable: int) -> FlagSet:
+    """Return the flags of a new message that may be set in its mailbox; the others are passed over (§4)."""
+    if settable == ALL_BITS:
+        return flags
+    keywords = flags.keywords if settable & ~(SEEN | DELETED) else ()
+    return FlagSet(flags.system & settable, keywords)

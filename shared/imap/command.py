@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 
+from shared.imap.append import Step as AppendStep
 from shared.imap.fetch import FetchAttribute
 from shared.imap.flags import FlagSet
+from shared.imap.listing import Return as ListReturn
+from shared.imap.listing import Selection
+from shared.imap.mailbox_filter import MailboxFilter
+from shared.imap.metadata import Query as MetadataQuery
 from shared.imap.search import SearchKey
+from shared.imap.search_return import Partial, Return
 from shared.imap.sequence import Range, SequenceSet
+from shared.imap.sort import SortCriterion
+from shared.imap.thread import ThreadAlgorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +111,11 @@ class Examine:
 
 @dataclass(frozen=True, slots=True)
 class Create:
+    """`uses` as its client wrote them (RFC 6154 §3)."""
+
     tag: bytes
     mailbox: str
-    parameters: tuple[bytes, ...] = ()
+    uses: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +150,10 @@ class List:
     tag: bytes
     reference: str
     patterns: tuple[str, ...]
-    selection: tuple[bytes, ...] = ()
-    returns: tuple[bytes, ...] = ()
+    selection: frozenset[Selection] = frozenset()
+    returns: frozenset[ListReturn] = frozenset()
+    status: tuple[StatusItem, ...] = ()
+    metadata: tuple[str, ...] = ()
     extended: bool = False
 
 
@@ -162,6 +173,11 @@ class StatusItem(Enum):
     UIDVALIDITY = b"UIDVALIDITY"
     UNSEEN = b"UNSEEN"
     HIGHESTMODSEQ = b"HIGHESTMODSEQ"
+    SIZE = b"SIZE"
+    DELETED = b"DELETED"
+    DELETED_STORAGE = b"DELETED-STORAGE"
+    APPENDLIMIT = b"APPENDLIMIT"
+    MAILBOXID = b"MAILBOXID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,16 +188,111 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Append:
-    """One message; `literal` is None when its octets are streamed after this value was parsed."""
+class SetAcl:
+    """`sign` is +, - or empty: rights are added, taken away or replaced (RFC 4314 §3.1)."""
 
     tag: bytes
     mailbox: str
-    flags: FlagSet
-    internal_date: datetime | None
-    size: int
-    binary: bool = False
-    literal: bytes | None = None
+    identifier: str
+    sign: str
+    rights: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAcl:
+    tag: bytes
+    mailbox: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetAcl:
+    tag: bytes
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListRights:
+    tag: bytes
+    mailbox: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class MyRights:
+    tag: bytes
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuota:
+    tag: bytes
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuotaRoot:
+    tag: bytes
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuota:
+    tag: bytes
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetMetadata:
+    """The server's annotations for a mailbox of "" (RFC 5464 §4.2)."""
+
+    tag: bytes
+    mailbox: str
+    query: MetadataQuery
+
+
+@dataclass(frozen=True, slots=True)
+class SetMetadata:
+    """Entries with their new values, None to remove them (RFC 5464 §4.3)."""
+
+    tag: bytes
+    mailbox: str
+    values: tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Messages to be added; `steps` is empty when they were streamed (see shared.imap.append)."""
+
+    tag: bytes
+    mailbox: str
+    steps: tuple[AppendStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """A message that takes the place of the selected mailbox's `message` (RFC 8508)."""
+
+    tag: bytes
+    message: SequenceSet
+    mailbox: str
+    steps: tuple[AppendStep, ...] = ()
+    uid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compress:
+    """The mechanism in upper case (RFC 4978)."""
+
+    tag: bytes
+    mechanism: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthenticate:
+    """RFC 8437."""
+
+    tag: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +325,55 @@ class UidExpunge:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`uid`: answer with UIDs."""
+    """`uid`: answer with UIDs. `returns` is None without RETURN."""
 
     tag: bytes
     key: SearchKey
     uid: bool = False
     charset: bytes | None = None
+    returns: Return | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """RFC 5256; `returns` is RFC 5267's."""
+
+    tag: bytes
+    criteria: tuple[SortCriterion, ...]
+    key: SearchKey
+    uid: bool = False
+    charset: bytes | None = None
+    returns: Return | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """RFC 5256."""
+
+    tag: bytes
+    algorithm: ThreadAlgorithm
+    key: SearchKey
+    uid: bool = False
+    charset: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MultiSearch:
+    """ESEARCH: a search in several mailboxes, the selected one without `sources` (RFC 7377)."""
+
+    tag: bytes
+    key: SearchKey
+    returns: Return
+    sources: tuple[MailboxFilter, ...] = ()
+    charset: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelUpdate:
+    """Don't keep the results of these searches up to date any longer (RFC 5267 §4.3.5)."""
+
+    tag: bytes
+    tags: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +381,8 @@ class Fetch:
     """`uid`: the set holds UIDs, and `items` includes UID.
 
     `changed_since`: only messages with a higher mod-sequence, and `items` includes MODSEQ. `vanished`: tell
-    also which are gone since (RFC 7162 §3.1.4.1, §3.2.6).
+    also which are gone since (RFC 7162 §3.1.4.1, §3.2.6). `partial`: only those in a window of
+    them (RFC 9394). `adds_uid`: the client didn't ask for UID itself.
     """
 
     tag: bytes
@@ -236,6 +391,8 @@ class Fetch:
     uid: bool = False
     changed_since: int | None = None
     vanished: bool = False
+    partial: Partial | None = None
+    adds_uid: bool = False
 
 
 class StoreAction(Enum):
@@ -304,13 +461,30 @@ Command = (
     | List
     | Lsub
     | Status
+    | SetAcl
+    | DeleteAcl
+    | GetAcl
+    | ListRights
+    | MyRights
+    | GetQuota
+    | GetQuotaRoot
+    | SetQuota
+    | GetMetadata
+    | SetMetadata
     | Append
+    | Replace
+    | Compress
+    | Unauthenticate
     | Check
     | Close
     | Unselect
     | Expunge
     | UidExpunge
     | Search
+    | Sort
+    | Thread
+    | MultiSearch
+    | CancelUpdate
     | Fetch
     | Store
     | Copy

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shared.imap import command as commands
-from shared.imap.command import Command, StatusItem, StoreAction
+from shared.imap import mailbox_parser
+from shared.imap.append import AppendParser, Step
+from shared.imap.command import Command, StoreAction
 from shared.imap.fetch import FetchItem, parse_fetch_items
-from shared.imap.flags import FlagSet
 from shared.imap.grammar import Scanner, SyntaxFailure
 from shared.imap.limits import (
     MAX_ENABLE_NAMES,
@@ -18,16 +20,18 @@ from shared.imap.limits import (
     MAX_ID_FIELD,
     MAX_ID_PAIRS,
     MAX_ID_VALUE,
-    MAX_LIST_PATTERNS,
-    MAX_LITERAL,
     MAX_MODSEQ,
     MAX_NUMBER,
     MAX_SELECT_PARAMETERS,
-    MAX_STATUS_ITEMS,
     MAX_TAG,
 )
+from shared.imap.mailbox_filter import MailboxFilter, parse_sources
+from shared.imap.search import SearchKey
 from shared.imap.search_parser import UnknownCharset, parse_search_program
+from shared.imap.search_return import Partial, Return, parse_partial, parse_return, parse_tags
 from shared.imap.sequence import Range, SequenceSet, count
+from shared.imap.sort import parse_criteria
+from shared.imap.thread import ThreadAlgorithm
 
 _C = TypeVar("_C")
 
@@ -45,14 +49,38 @@ class BadCharset(BadCommand):
     """SEARCH in an unknown charset: answer `tag NO [BADCHARSET (…)] text` (RFC 3501 §6.4.4)."""
 
 
-def parse_command(text: bytes) -> Command:
-    """Parse a whole command, as `CommandReceived` and `CommandTail` give it; raises BadCommand."""
-    return _parse(text, _parse_named)
+def parse_command(text: bytes, *, utf8: bool = False) -> Command:
+    """Parse a whole command, as `CommandReceived` gives it; raises BadCommand. `utf8`: mailbox names are UTF-8."""
+    return _parse(text, _parse_named, utf8)
 
 
-def parse_append(text: bytes) -> commands.Append:
-    """Parse `tag APPEND … {n}`, as a `LiteralRequest` for its message gives it; raises BadCommand."""
-    return _parse(text, _parse_append_head)
+def begin_append(text: bytes, *, utf8: bool = False) -> tuple[AppendParser, list[Step] | None]:
+    """Parse `tag APPEND … {n}` (or REPLACE), as a `LiteralRequest` has it; raises BadCommand.
+
+    The steps are None when the literal isn't a message's: it is to be buffered and the text parsed again.
+    """
+    return _parse(text, _begin_append, utf8)
+
+
+def go_on_with_append(parser: AppendParser, tag: bytes, text: bytes) -> list[Step] | None:
+    """Parse what comes after a streamed literal, up to the announcement of the next one; raises BadCommand."""
+    try:
+        return parser.announced(Scanner(text))
+    except SyntaxFailure as error:
+        raise BadCommand(tag, str(error)) from None
+
+
+def end_append(parser: AppendParser, tag: bytes, text: bytes) -> list[Step]:
+    """Parse what comes after the last streamed literal; raises BadCommand."""
+    try:
+        return parser.ended(Scanner(text))
+    except SyntaxFailure as error:
+        raise BadCommand(tag, str(error)) from None
+
+
+def append_command(parser: AppendParser, tag: bytes) -> commands.Append | commands.Replace:
+    """Return the command whose head the parser has read."""
+    return _append_command(parser, tag, ())
 
 
 def is_done(line: bytes) -> bool:
@@ -60,8 +88,8 @@ def is_done(line: bytes) -> bool:
     return line.upper() == b"DONE"
 
 
-def _parse(text: bytes, parse: Callable[[Scanner, bytes], _C]) -> _C:
-    scanner = Scanner(text)
+def _parse(text: bytes, parse: Callable[[Scanner, bytes], _C], utf8: bool) -> _C:
+    scanner = Scanner(text, utf8=utf8)
     tag: bytes | None = None
     try:
         tag = _parse_tag(scanner)
@@ -83,11 +111,29 @@ def _parse_named(scanner: Scanner, tag: bytes) -> Command:
     return _dispatch(scanner, tag, COMMANDS)
 
 
-def _parse_append_head(scanner: Scanner, tag: bytes) -> commands.Append:
+def _begin_append(scanner: Scanner, tag: bytes) -> tuple[AppendParser, list[Step] | None]:
     scanner.space()
-    if scanner.keyword() != b"APPEND":
+    make = _APPENDING.get(_words(scanner))
+    if make is None:
         raise SyntaxFailure("Only APPEND takes such a literal")
-    return _append_arguments(scanner, tag, _announced)
+    parser = make()
+    return parser, parser.announced(scanner)
+
+
+def _words(scanner: Scanner) -> bytes:
+    """Read a command's name, `UID` in front of it included."""
+    name = scanner.keyword()
+    if name == b"UID":
+        scanner.space()
+        name += b" " + scanner.keyword()
+    return name
+
+
+_APPENDING: dict[bytes, Callable[[], AppendParser]] = {
+    b"APPEND": AppendParser,
+    b"REPLACE": partial(AppendParser, is_replace=True),
+    b"UID REPLACE": partial(AppendParser, is_replace=True, uid=True),
+}
 
 
 Parse = Callable[[Scanner, bytes], Command]
@@ -114,22 +160,6 @@ def _with_mailbox(make: Callable[[bytes, str], Command]) -> Parse:
     def parse(scanner: Scanner, tag: bytes) -> Command:
         scanner.space()
         return make(tag, scanner.mailbox())
-
-    return parse
-
-
-def _with_parameters(make: Callable[[bytes, str, tuple[bytes, ...]], Command], known: frozenset[bytes]) -> Parse:
-    """A mailbox and optional parameters in parentheses (RFC 4466 §2.1), of which an extension knows some."""
-
-    def parse(scanner: Scanner, tag: bytes) -> Command:
-        scanner.space()
-        mailbox = scanner.mailbox()
-        parameters: list[bytes] = []
-        if scanner.accept(b" "):
-            parameters = scanner.parenthesised(scanner.atom_keyword, max(len(known), 1), "parameters")
-        if not known.issuperset(parameters):
-            raise SyntaxFailure("Unknown parameter")
-        return make(tag, mailbox, tuple(parameters))
 
     return parse
 
@@ -258,6 +288,11 @@ def _id_pair(field: bytes | None, value: bytes | None) -> tuple[bytes, bytes | N
     return field, value
 
 
+def _parse_compress(scanner: Scanner, tag: bytes) -> Command:
+    scanner.space()
+    return commands.Compress(tag, scanner.atom_keyword())
+
+
 def _parse_enable(scanner: Scanner, tag: bytes) -> Command:
     scanner.space()
     names = [scanner.atom_keyword()]
@@ -278,41 +313,6 @@ def _parse_rename(scanner: Scanner, tag: bytes) -> Command:
     return commands.Rename(tag, mailbox, scanner.mailbox())
 
 
-def _parse_list(scanner: Scanner, tag: bytes) -> Command:
-    scanner.space()
-    selection = _parse_options(scanner, LIST_SELECTION_OPTIONS)
-    if selection is not None:
-        scanner.space()
-    reference = scanner.mailbox()
-    scanner.space()
-    several = scanner.peek() == b"("
-    patterns = [scanner.list_mailbox()] if not several else _parse_patterns(scanner)
-    returns = None
-    if scanner.accept(b" "):
-        if scanner.keyword() != b"RETURN":
-            raise SyntaxFailure("Expected RETURN")
-        scanner.space()
-        returns = _parse_options(scanner, LIST_RETURN_OPTIONS)
-    extended = several or selection is not None or returns is not None
-    return commands.List(tag, reference, tuple(patterns), selection or (), returns or (), extended)
-
-
-def _parse_patterns(scanner: Scanner) -> list[str]:
-    patterns = scanner.parenthesised(scanner.list_mailbox, MAX_LIST_PATTERNS, "patterns")
-    if not patterns:
-        raise SyntaxFailure("Expected a pattern")
-    return patterns
-
-
-def _parse_options(scanner: Scanner, known: frozenset[bytes]) -> tuple[bytes, ...] | None:
-    if scanner.peek() != b"(":
-        return None
-    options = scanner.parenthesised(scanner.atom_keyword, max(len(known), 1), "options")
-    if not known.issuperset(options):
-        raise SyntaxFailure("Unknown option")
-    return tuple(options)
-
-
 def _parse_lsub(scanner: Scanner, tag: bytes) -> Command:
     scanner.space()
     reference = scanner.mailbox()
@@ -320,62 +320,21 @@ def _parse_lsub(scanner: Scanner, tag: bytes) -> Command:
     return commands.Lsub(tag, reference, scanner.list_mailbox())
 
 
-def _parse_status(scanner: Scanner, tag: bytes) -> Command:
-    scanner.space()
-    mailbox = scanner.mailbox()
-    scanner.space()
-    items = scanner.parenthesised(lambda: _status_item(scanner), MAX_STATUS_ITEMS, "STATUS items")
-    if not items:
-        raise SyntaxFailure("Expected STATUS items")
-    return commands.Status(tag, mailbox, tuple(dict.fromkeys(items)))
+def _appending(name: bytes) -> Parse:
+    def parse(scanner: Scanner, tag: bytes) -> Command:
+        parser = _APPENDING[name]()
+        return _append_command(parser, tag, tuple(parser.ended(scanner)))
+
+    return parse
 
 
-def _status_item(scanner: Scanner) -> StatusItem:
-    try:
-        return StatusItem(scanner.atom_keyword())
-    except ValueError as error:
-        if isinstance(error, SyntaxFailure):
-            raise
-        raise SyntaxFailure("Unknown STATUS item") from None
-
-
-def _parse_append_whole(scanner: Scanner, tag: bytes) -> Command:
-    return _append_arguments(scanner, tag, _whole)
-
-
-def _append_arguments(
-    scanner: Scanner, tag: bytes, take: Callable[[Scanner], tuple[int, bool, bytes | None]]
-) -> commands.Append:
-    scanner.space()
-    mailbox = scanner.mailbox()
-    scanner.space()
-    flags = FlagSet()
-    if scanner.peek() == b"(":
-        flags = scanner.flag_list()
-        scanner.space()
-    moment = None
-    if scanner.peek() == b'"':
-        moment = scanner.date_time()
-        scanner.space()
-    size, binary, literal = take(scanner)
-    return commands.Append(tag, mailbox, flags, moment, size, binary, literal)
-
-
-# literal or literal8 whose octets are yet to come
-_ANNOUNCEMENT = re.compile(rb"(~?)\{([0-9]{1,20})\+?\}")
-
-
-def _announced(scanner: Scanner) -> tuple[int, bool, bytes | None]:
-    mark = _ANNOUNCEMENT.fullmatch(scanner.text, scanner.position)
-    if mark is None or int(mark[2]) > MAX_LITERAL:
-        raise SyntaxFailure("Expected a literal")
-    return int(mark[2]), bool(mark[1]), None
-
-
-def _whole(scanner: Scanner) -> tuple[int, bool, bytes | None]:
-    binary = scanner.peek() == b"~"
-    literal = scanner.literal(binary)
-    return len(literal), binary, literal
+def _append_command(parser: AppendParser, tag: bytes, steps: tuple[Step, ...]) -> commands.Append | commands.Replace:
+    head = parser.head
+    if head is None:
+        raise BadCommand(tag, "Expected a mailbox")
+    if head.replaced is None:
+        return commands.Append(tag, head.mailbox, steps)
+    return commands.Replace(tag, head.replaced, head.mailbox, steps, head.uid)
 
 
 # Messages
@@ -393,16 +352,71 @@ def _parse_uid_expunge(scanner: Scanner, tag: bytes) -> Command:
 def _searching(uid: bool) -> Parse:
     def parse(scanner: Scanner, tag: bytes) -> Command:
         scanner.space()
+        returns = _parse_returns(scanner)
         charset = _parse_charset(scanner)
-        return commands.Search(tag, parse_search_program(scanner, charset), uid, charset)
+        return commands.Search(tag, parse_search_program(scanner, charset), uid, charset, returns)
 
     return parse
 
 
-def _parse_charset(scanner: Scanner) -> bytes | None:
-    if scanner.text[scanner.position : scanner.position + 8].upper() != b"CHARSET ":
+def _sorting(uid: bool) -> Parse:
+    def parse(scanner: Scanner, tag: bytes) -> Command:
+        scanner.space()
+        returns = _parse_returns(scanner)
+        criteria = parse_criteria(scanner)
+        scanner.space()
+        charset, key = _parse_charset_and_key(scanner)
+        return commands.Sort(tag, criteria, key, uid, charset, returns)
+
+    return parse
+
+
+def _threading(uid: bool) -> Parse:
+    def parse(scanner: Scanner, tag: bytes) -> Command:
+        scanner.space()
+        try:
+            algorithm = ThreadAlgorithm(scanner.atom_keyword())
+        except ValueError:
+            raise SyntaxFailure("Unknown threading algorithm") from None
+        scanner.space()
+        charset, key = _parse_charset_and_key(scanner)
+        return commands.Thread(tag, algorithm, key, uid, charset)
+
+    return parse
+
+
+def _parse_multi_search(scanner: Scanner, tag: bytes) -> Command:
+    scanner.space()
+    sources: tuple[MailboxFilter, ...] = ()
+    if scanner.accept_word(b"IN"):
+        sources = parse_sources(scanner)
+        scanner.space()
+    returns = _parse_returns(scanner) or Return()
+    charset = _parse_charset(scanner)
+    return commands.MultiSearch(tag, parse_search_program(scanner, charset), returns, sources, charset)
+
+
+def _parse_cancel_update(scanner: Scanner, tag: bytes) -> Command:
+    return commands.CancelUpdate(tag, parse_tags(scanner))
+
+
+def _parse_returns(scanner: Scanner) -> Return | None:
+    if not scanner.accept_word(b"RETURN"):
         return None
-    scanner.position += 8
+    returns = parse_return(scanner)
+    scanner.space()
+    return returns
+
+
+def _parse_charset_and_key(scanner: Scanner) -> tuple[bytes, SearchKey]:
+    charset = scanner.astring()
+    scanner.space()
+    return charset, parse_search_program(scanner, charset)
+
+
+def _parse_charset(scanner: Scanner) -> bytes | None:
+    if not scanner.accept_word(b"CHARSET"):
+        return None
     charset = scanner.astring()
     scanner.space()
     return charset
@@ -416,25 +430,31 @@ def _fetching(uid: bool) -> Parse:
         items = parse_fetch_items(scanner)
         modifiers = _parse_fetch_modifiers(scanner) if scanner.accept(b" ") else {}
         vanished = b"VANISHED" in modifiers
-        since = modifiers.get(b"CHANGEDSINCE")
+        since, partial = modifiers.get(b"CHANGEDSINCE"), modifiers.get(b"PARTIAL")
         if vanished and (not uid or since is None):
             raise SyntaxFailure("VANISHED needs UID FETCH and CHANGEDSINCE")
-        if uid and FetchItem.UID not in items:
+        if partial is not None and not uid:
+            raise SyntaxFailure("PARTIAL needs UID FETCH")
+        adds_uid = uid and FetchItem.UID not in items
+        if adds_uid:
             items = (FetchItem.UID, *items)
         if since is not None and FetchItem.MODSEQ not in items:
             items = (*items, FetchItem.MODSEQ)
-        return commands.Fetch(tag, messages, items, uid, since, vanished)
+        return commands.Fetch(tag, messages, items, uid, since, vanished, partial, adds_uid)
 
     return parse
 
 
-def _parse_fetch_modifiers(scanner: Scanner) -> dict[bytes, int | None]:
-    """`(CHANGEDSINCE n VANISHED)` (RFC 7162 §3.1.4.1, §3.2.6)."""
+def _parse_fetch_modifiers(scanner: Scanner) -> dict[bytes, Any]:
+    """`(CHANGEDSINCE n VANISHED PARTIAL 1:100)` (RFC 7162 §3.1.4.1, §3.2.6, RFC 9394 §3.2)."""
 
-    def modifier() -> tuple[bytes, int | None]:
+    def modifier() -> tuple[bytes, int | Partial | None]:
         name = scanner.atom_keyword()
         if name == b"VANISHED":
             return name, None
+        if name == b"PARTIAL":
+            scanner.space()
+            return name, parse_partial(scanner)
         if name != b"CHANGEDSINCE":
             raise SyntaxFailure("Unknown FETCH modifier")
         scanner.space()
@@ -476,42 +496,53 @@ def _parse_unchanged_since(scanner: Scanner) -> int:
     return value
 
 
-# Extensions add their names here
-CREATE_PARAMETERS: frozenset[bytes] = frozenset()
-LIST_SELECTION_OPTIONS: frozenset[bytes] = frozenset()
-# Both attributes are always returned (RFC 3348, RFC 6154), so asking for them changes nothing
-LIST_RETURN_OPTIONS: frozenset[bytes] = frozenset((b"CHILDREN", b"SPECIAL-USE"))
-
 COMMANDS: dict[bytes, Parse] = {
-    b"APPEND": _parse_append_whole,
+    b"APPEND": _appending(b"APPEND"),
     b"AUTHENTICATE": _parse_authenticate,
+    b"CANCELUPDATE": _parse_cancel_update,
     b"CAPABILITY": _bare(commands.Capability),
     b"CHECK": _bare(commands.Check),
     b"CLOSE": _bare(commands.Close),
+    b"COMPRESS": _parse_compress,
     b"COPY": _copying(commands.Copy, uid=False),
-    b"CREATE": _with_parameters(commands.Create, CREATE_PARAMETERS),
+    b"CREATE": mailbox_parser.parse_create,
     b"DELETE": _with_mailbox(commands.Delete),
+    b"DELETEACL": mailbox_parser.with_identifier(commands.DeleteAcl),
     b"ENABLE": _parse_enable,
+    b"ESEARCH": _parse_multi_search,
     b"EXAMINE": _selecting(commands.Examine),
     b"EXPUNGE": _bare(commands.Expunge),
     b"FETCH": _fetching(uid=False),
+    b"GETACL": _with_mailbox(commands.GetAcl),
+    b"GETMETADATA": mailbox_parser.parse_get_metadata,
+    b"GETQUOTA": mailbox_parser.parse_get_quota,
+    b"GETQUOTAROOT": _with_mailbox(commands.GetQuotaRoot),
     b"ID": _parse_id,
     b"IDLE": _bare(commands.Idle),
-    b"LIST": _parse_list,
+    b"LIST": mailbox_parser.parse_list,
+    b"LISTRIGHTS": mailbox_parser.with_identifier(commands.ListRights),
     b"LOGIN": _parse_login,
     b"LOGOUT": _bare(commands.Logout),
     b"LSUB": _parse_lsub,
     b"MOVE": _copying(commands.Move, uid=False),
+    b"MYRIGHTS": _with_mailbox(commands.MyRights),
     b"NAMESPACE": _bare(commands.Namespace),
     b"NOOP": _bare(commands.Noop),
     b"RENAME": _parse_rename,
+    b"REPLACE": _appending(b"REPLACE"),
     b"SEARCH": _searching(uid=False),
+    b"SORT": _sorting(uid=False),
     b"SELECT": _selecting(commands.Select),
+    b"SETACL": mailbox_parser.parse_set_acl,
+    b"SETMETADATA": mailbox_parser.parse_set_metadata,
+    b"SETQUOTA": mailbox_parser.parse_set_quota,
     b"STARTTLS": _bare(commands.StartTls),
-    b"STATUS": _parse_status,
+    b"STATUS": mailbox_parser.parse_status,
     b"STORE": _storing(uid=False),
     b"SUBSCRIBE": _with_mailbox(commands.Subscribe),
+    b"THREAD": _threading(uid=False),
     b"UID": _parse_uid,
+    b"UNAUTHENTICATE": _bare(commands.Unauthenticate),
     b"UNSELECT": _bare(commands.Unselect),
     b"UNSUBSCRIBE": _with_mailbox(commands.Unsubscribe),
 }
@@ -521,6 +552,9 @@ UID_COMMANDS: dict[bytes, Parse] = {
     b"EXPUNGE": _parse_uid_expunge,
     b"FETCH": _fetching(uid=True),
     b"MOVE": _copying(commands.Move, uid=True),
+    b"REPLACE": _appending(b"UID REPLACE"),
     b"SEARCH": _searching(uid=True),
+    b"SORT": _sorting(uid=True),
+    b"THREAD": _threading(uid=True),
     b"STORE": _storing(uid=True),
 }

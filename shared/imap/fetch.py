@@ -121,11 +121,11 @@ _HEADER_LISTS = frozenset((SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_
 
 
 def _parse_body(scanner: Scanner) -> BodySection:
-    return _parse_section(scanner, peek=False)
+    return parse_section(scanner, peek=False)
 
 
 def _parse_body_peek(scanner: Scanner) -> BodySection:
-    return _parse_section(scanner, peek=True)
+    return parse_section(scanner, peek=True)
 
 
 _SECTION_ITEMS: dict[bytes, Callable[[Scanner], FetchAttribute]] = {
@@ -134,7 +134,8 @@ _SECTION_ITEMS: dict[bytes, Callable[[Scanner], FetchAttribute]] = {
 }
 
 
-def _parse_section(scanner: Scanner, peek: bool) -> BodySection:
+def parse_section(scanner: Scanner, peek: bool) -> BodySection:
+    """Read `[section]<partial>`; raises SyntaxFailure."""
     scanner.expect(b"[")
     path = _parse_path(scanner)
     text = SectionText.WHOLE

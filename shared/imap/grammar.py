@@ -234,6 +234,10 @@ class Scanner:
             names.append(self._flag())
         return _flag_set(names)
 
+    def flag(self) -> bytes:
+        """Read a flag, or a mailbox's attribute."""
+        return self._flag()
+
     def _flag(self) -> bytes:
         return self.match(_FLAG, "a flag")
 

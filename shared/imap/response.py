@@ -80,6 +80,9 @@ def continuation(text: bytes = b"OK") -> bytes:
 
 ALERT = b"ALERT"
 ALREADYEXISTS = b"ALREADYEXISTS"
+BADURL = b"BADURL"
+COMPRESSIONACTIVE = b"COMPRESSIONACTIVE"
+UNKNOWN_CTE = b"UNKNOWN-CTE"
 AUTHENTICATIONFAILED = b"AUTHENTICATIONFAILED"
 AUTHORIZATIONFAILED = b"AUTHORIZATIONFAILED"
 CANNOT = b"CANNOT"
@@ -158,6 +161,16 @@ def code_modified(numbers: Iterable[Range]) -> bytes:
     return b"MODIFIED " + render_ranges(numbers)
 
 
+def code_inprogress(tag: bytes, done: int, goal: int) -> bytes:
+    """Return the INPROGRESS code (RFC 9585 §3)."""
+    return b"INPROGRESS (%s %d %d)" % (quoted(tag), done, goal)
+
+
+def code_noupdate(tag: bytes) -> bytes:
+    """Return the NOUPDATE code (RFC 5267 §4.3.1)."""
+    return b"NOUPDATE " + quoted(tag)
+
+
 # Data responses
 
 
@@ -224,9 +237,21 @@ def status(name: str, items: Mapping[StatusItem, int]) -> bytes:
     return b"* STATUS %s (%s)\r\n" % (mailbox(name), values)
 
 
-def search(numbers: Iterable[int]) -> bytes:
-    """Return the SEARCH response, also when nothing was found."""
-    return b"* SEARCH" + b"".join([b" %d" % number for number in numbers]) + CRLF
+def search(numbers: Iterable[int], modseq: int = 0) -> bytes:
+    """Return the SEARCH response, also when nothing was found; with a mod-sequence if there is one (RFC 7162)."""
+    found = b"".join([b" %d" % number for number in numbers])
+    return b"* SEARCH" + found + (b" (MODSEQ %d)" % modseq if modseq else b"") + CRLF
+
+
+def sort(numbers: Iterable[int], modseq: int = 0) -> bytes:
+    """Return the SORT response (RFC 5256 §4)."""
+    found = b"".join([b" %d" % number for number in numbers])
+    return b"* SORT" + found + (b" (MODSEQ %d)" % modseq if modseq else b"") + CRLF
+
+
+def thread(threads: bytes) -> bytes:
+    """Return the THREAD response for rendered threads (RFC 5256 §4)."""
+    return b"* THREAD" + (b" " + threads if threads else b"") + CRLF
 
 
 def namespace(personal: bytes = b'(("" "/"))', other: bytes = NIL, shared: bytes = NIL) -> bytes:

@@ -68,6 +68,16 @@ ALLOWED: dict[type[Command], frozenset[SessionState]] = {
     commands.List: _AFTER,
     commands.Lsub: _AFTER,
     commands.Status: _AFTER,
+    commands.SetAcl: _AFTER,
+    commands.DeleteAcl: _AFTER,
+    commands.GetAcl: _AFTER,
+    commands.ListRights: _AFTER,
+    commands.MyRights: _AFTER,
+    commands.GetQuota: _AFTER,
+    commands.GetQuotaRoot: _AFTER,
+    commands.SetQuota: _AFTER,
+    commands.GetMetadata: _AFTER,
+    commands.SetMetadata: _AFTER,
     commands.Append: _AFTER,
     commands.Compress: _AFTER,
     commands.Unauthenticate: _AFTER,
@@ -133,6 +143,8 @@ def enabled_by(command: Command) -> Extension:
             uses = command.unchanged_since is not None
         case commands.Status():
             uses = StatusItem.HIGHESTMODSEQ in command.items
+        case commands.List():
+            uses = StatusItem.HIGHESTMODSEQ in command.status
         case _:
             uses = False
     return Extension.CONDSTORE if uses else Extension.NONE

@@ -16,10 +16,11 @@ from shared.errors import PacketboatError
 from shared.imap.flags import DELETED, SEEN, FlagSet
 from shared.mailbox.blobs import NewBlob, chunked, insert_blobs, lock_segments
 from shared.mailbox.blobs import sql as message_sql
-from shared.mailbox.errors import MailboxError, NoSuchMailbox, OverQuota, SegmentRewritten
+from shared.mailbox.errors import MailboxError, MessageGone, NoSuchMailbox, OverQuota, SegmentRewritten
 from shared.mailbox.keywords import learn
-from shared.mailbox.mailbox import Mailbox, next_modseq
+from shared.mailbox.mailbox import Mailbox, lock, next_modseq
 from shared.mailbox.mailbox import sql as mailbox_sql
+from shared.mailbox.transfer import remove
 
 BATCH_LIMIT = 128  # messages of one transaction
 
@@ -105,6 +106,27 @@ class _Batch:
 
 def _append_batch(batch: _Batch, now: int) -> Work[list[Appended | PacketboatError]]:
     return (yield from append(batch.begin(), now))
+
+
+def append_all(messages: Sequence[NewMessage], now: int) -> Work[list[Appended]]:
+    """Add all messages or, by the first one's error, none (RFC 3502); `now` in microseconds."""
+    places = yield from _lock(messages, now)
+    answers: list[Appended] = []
+    for message in messages:
+        answers.append((yield from _place(places, message, now)))
+    yield from _insert(places)
+    return answers
+
+
+def replace(message: NewMessage, account_id: int, mailbox_id: int, uid: int, now: int) -> Work[Appended]:
+    """Add a message and expunge another one, whose room it may use (RFC 8508); MessageGone if that isn't there."""
+    yield from lock_segments([message.blob.reference.segment])
+    yield sql.lock_accounts(ids=sorted({message.account_id, account_id}))
+    yield from lock(message.mailbox_id, mailbox_id)
+    expunged = yield from remove(account_id, mailbox_id, ((uid, uid),), now)
+    if not expunged.uids:
+        raise MessageGone("The message to be replaced was expunged")
+    return (yield from append_all((message,), now))[0]
 
 
 # The transaction. Lock order: segments, accounts, mailboxes, each sorted.

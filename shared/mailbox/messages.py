@@ -7,7 +7,7 @@ async for rows in messages.fetch_rows(mailbox.id, ranges, Want.ENVELOPE):
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from shared.db import Database, Rows, Work
@@ -15,7 +15,7 @@ from shared.imap.flags import FlagSet, Keywords
 from shared.imap.sequence import Range, subtract
 from shared.journal.reference import Reference
 from shared.mailbox import transfer, usage
-from shared.mailbox.appending import Appended, Appender, NewMessage
+from shared.mailbox.appending import Appended, Appender, NewMessage, append_all, replace
 from shared.mailbox.blobs import NewBlob, sql
 from shared.mailbox.flags import ALL_FLAGS, FlagChange, StoreMode, store
 from shared.mailbox.keywords import keywords_of
@@ -222,6 +222,18 @@ class Messages:
         message = NewMessage(account_id, mailbox_id, NewBlob(entry, reference, rendered), flags, internal_date)
         done = await self._appender.append(message)
         self._announce((account_id,))
+        return done
+
+    async def append_all(self, messages: Sequence[NewMessage]) -> list[Appended]:
+        """Add all messages, which may be of several mailboxes, or none (RFC 3502); errors as of `append`."""
+        done = await self._database.write(append_all, messages, self._now())
+        self._announce({message.account_id for message in messages})
+        return done
+
+    async def replace(self, message: NewMessage, account_id: int, mailbox_id: int, uid: int) -> Appended:
+        """Add a message and expunge another one in one step (RFC 8508); errors as of `append`, MessageGone."""
+        done = await self._database.write(replace, message, account_id, mailbox_id, uid, self._now())
+        self._announce({message.account_id, account_id})
         return done
 
     def _now(self) -> int:

@@ -7,17 +7,20 @@ A row is a sequence (unpack it) and a mapping by column name. Its first columns 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from enum import Flag, auto
 from functools import lru_cache
 from typing import TypeAlias
 
-from shared.db import Database, Query, Rows, Statement, Work
+from shared.db import Database, Query, Rows, Work
 from shared.imap.sequence import Range
 from shared.mailbox.ranges import Piece, pieces
 
-FETCH_CHUNK = 2_000  # rows in memory at a time
-THREAD_FROM = 200  # rows from which on SQLite reads in another thread
+FETCH_CHUNK = 500  # rows in memory at a time, a millisecond of SQLite's
+BRIEF_CHUNK = 2_000  # the same of Want.BRIEF
+SLOW = 0.02  # seconds that a chunk takes if it waits for the disk
 
 
 class Want(Flag):
@@ -30,6 +33,9 @@ class Want(Flag):
     SENT = auto()
     CONTENT = auto()  # what shared.mailbox.content needs to read the bytes
     TEXT = auto()  # for lists of a webmail
+    PREVIEW = auto()
+    SAVED = auto()  # when it came into the mailbox
+    IDS = auto()  # what shared.imap.objectid makes EMAILID and THREADID of
     BRIEF = auto()  # uid and flags only: half the time of BASE
 
 
@@ -52,52 +58,66 @@ COLUMNS: dict[Want, tuple[str, ...]] = {
         "large",
     ),
     Want.TEXT: ("subject", "preview", "message_id", "refs"),
+    Want.PREVIEW: ("preview",),
+    Want.SAVED: ("saved_at",),
+    Want.IDS: ("entry", "message_id", "refs"),
 }
 BASE_COLUMNS = ("uid", "flags", "modseq", "internal_date", "size")
 
 _SOURCES = {
     "prefix": "m.prefix",
     "blob_id": "m.blob_id",
+    "saved_at": "m.saved_at",
     "segment": "s.name AS segment",
     "record_size": "b.size AS record_size",
 }
-_OF_MESSAGE = frozenset({"prefix", "blob_id"})
+_OF_MESSAGE = frozenset({"prefix", "blob_id", "saved_at"})
 
 Fetched: TypeAlias = AsyncGenerator[Rows, None]
 
 
 async def fetch_rows(database: Database, mailbox_id: int, ranges: Iterable[Range], want: Want = Want.BASE) -> Fetched:
-    """Yield the rows of UIDs in ascending order, at most FETCH_CHUNK at a time.
+    """Yield the rows of UIDs in ascending order, at most FETCH_CHUNK at a time (BRIEF_CHUNK of Want.BRIEF).
 
     Rows of expunged messages come too while they are kept (other sessions may still show them); a UID
     without a row is gone for good. Each chunk is a snapshot of its own.
+
+    SQLite reads in the event loop: a thread would give up the interpreter lock for each row, and two that pass
+    it to and fro take thrice the time. After a chunk that seems to wait for the disk, though, a thread does.
     """
-    for piece in pieces(ranges):
+    limit = BRIEF_CHUNK if want is Want.BRIEF else FETCH_CHUNK
+    read = database.read
+    for piece in _parts(ranges, limit):
         low = piece.low
         while low <= piece.high:
-            read = database.read if _is_small(piece, low) else database.scan
-            rows = await read(_chunk, mailbox_id, piece, low, want)
+            begin = time.perf_counter()
+            rows = await read(_chunk, mailbox_id, piece, low, limit, want)
+            read = database.scan if time.perf_counter() - begin > SLOW else database.read
             if rows:
                 yield rows
-            if len(rows) < FETCH_CHUNK:
+                await asyncio.sleep(0)  # others have their turn
+            if len(rows) < limit:
                 break
             low = rows[-1][0] + 1
 
 
-def _is_small(piece: Piece, low: int) -> bool:
-    return (len(piece.uids) or piece.high - low + 1) < THREAD_FROM
+def _parts(ranges: Iterable[Range], limit: int) -> Iterator[Piece]:
+    """Cut ranges into pieces whose lists are no longer than a chunk."""
+    for piece in pieces(ranges):
+        if not piece.uids:
+            yield piece
+        for start in range(0, len(piece.uids), limit):
+            uids = piece.uids[start : start + limit]
+            yield Piece(uids[0], uids[-1], uids)
 
 
-def _chunk(mailbox_id: int, piece: Piece, low: int, want: Want) -> Work[Rows]:
-    rows = yield _select(mailbox_id, piece, low, want)
-    return rows
-
-
-def _select(mailbox_id: int, piece: Piece, low: int, want: Want) -> Statement:
+def _chunk(mailbox_id: int, piece: Piece, low: int, limit: int, want: Want) -> Work[Rows]:
     query = _query(want, bool(piece.uids))
     if piece.uids:
-        return query(mailbox_id=mailbox_id, uids=piece.uids)
-    return query(mailbox_id=mailbox_id, low=low, high=piece.high, limit=FETCH_CHUNK)
+        rows = yield query(mailbox_id=mailbox_id, uids=piece.uids)
+    else:
+        rows = yield query(mailbox_id=mailbox_id, low=low, high=piece.high, limit=limit)
+    return rows
 
 
 @lru_cache(maxsize=256)

@@ -1,155 +1,278 @@
-"""APPEND: the message goes into the journal as it arrives, then into the mailbox (RFC 3501 §6.3.11)."""
+"""APPEND and REPLACE: messages go into the journal as they arrive, then all at once into their mailbox.
+
+RFC 3501 §6.3.11, several messages (RFC 3502), pieces of others (RFC 4469), binary (RFC 3516), UTF-8 (RFC 6855),
+in the place of another (RFC 8508).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import mmap
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from services.access.imap.outcome import Outcome, done, refused, rejected
+from services.access.imap import enable, namespace
+from services.access.imap.catenate import copy_url
+from services.access.imap.outcome import Outcome, done, refused
+from services.access.imap.replace import Replaced, to_be_replaced
+from services.access.imap.upload import EMPTY, TOO_LARGE, Arrived, Arriving, Refused
 from shared.ids import new_id
 from shared.imap import command as commands
 from shared.imap import response
-from shared.imap.command_parser import BadCommand, parse_append
+from shared.imap.acl import changeable_flags, restrict
+from shared.imap.append import AppendParser, EndOfMessage, NewMessage, Octets, Step, Url
+from shared.imap.command_parser import BadCommand, append_command, begin_append, end_append, go_on_with_append
 from shared.imap.receive import LiteralRequest
+from shared.imap.sequence import compact
 from shared.imap.state import is_allowed
-from shared.journal.record import LARGE_THRESHOLD, LargeFile
-from shared.journal.reference import large_path
-from shared.journal.writer import LargeUpload
+from shared.journal.record import LARGE_THRESHOLD
+from shared.mailbox.appending import NewMessage as NewRow
+from shared.mailbox.blobs import NewBlob
 from shared.mailbox.errors import NoSuchMailbox, SegmentRewritten
 from shared.mailbox.messages import Appended
 from shared.message.envelope import Envelope, Kind, Origin
-from shared.message.lineends import to_crlf
-from shared.message.rendered import Rendered, render
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from services.access.imap.session import ImapSession
 
-RENDER_INLINE = 32 * 1024  # octets of a message beyond which another thread parses it
 REWRITES = 3  # times that compaction may be faster than an APPEND
+NAMES = frozenset((b"APPEND", b"REPLACE", b"UID REPLACE"))
+_NO_MAILBOX = refused(b"There is no such mailbox", response.TRYCREATE)
+_NO_ROOM = refused(b"There is not enough room in the account", response.OVERQUOTA)
+_NOT_ASCII = refused(b"ENABLE UTF8=ACCEPT before appending a header that isn't ASCII", response.CANNOT)
+
+
+class Literal(Enum):
+    """What to do with a literal that is announced."""
+
+    BUFFERED = auto()  # it is a mailbox's name or a URL
+    STREAMED = auto()  # it is of a message
 
 
 @dataclass(slots=True)
 class Upload:
-    """An APPEND whose message is arriving; `large` holds it when it is over LARGE_THRESHOLD."""
+    """A command whose messages are arriving."""
 
-    command: commands.Append
+    command: commands.Append | commands.Replace
+    parser: AppendParser
+    account_id: int  # the mailbox's owner
     mailbox_id: int
-    entry: str
-    large: LargeUpload | None = None
-    small: bytearray = field(default_factory=bytearray)
-    after_cr: bool = False  # the last chunk ended with CR
+    settable: int  # flags that the account may set there
+    replaced: Replaced | None
+    began: float
+    messages: list[Arrived] = field(default_factory=list)
+    message: Arriving | None = None
+    utf8: bool = False  # the current message came in UTF8 (…)
+    binary: bool = False  # the literal that arrives is a literal8
     failure: Exception | None = None
 
-    async def take(self, chunk: bytes) -> None:
-        """Take octets, with bare LF made CRLF; PermanentFailure for NUL, JournalFull, JournalFailed."""
-        held = b"\r" if self.after_cr else b""
-        self.after_cr = chunk.endswith(b"\r")
-        data = to_crlf(held + chunk)[len(held) :]
-        if self.large is None:
-            self.small += data
-        else:
-            await self.large.write(data)
+    @property
+    def held(self) -> int:
+        """Octets in memory."""
+        arriving = self.message.held if self.message is not None else 0
+        return arriving + sum(len(message.data) for message in self.messages)
 
 
-async def begin(session: ImapSession, request: LiteralRequest) -> Outcome | None:
-    """Look at what comes before the message; None to take it. BadCommand, NoSuchMailbox."""
-    command = parse_append(request.text)
+# What the session calls: for commands without a streamed literal, and else for each literal and the end
+
+
+async def append(session: ImapSession, command: commands.Append | commands.Replace) -> Outcome:
+    """Add messages that are made of stored ones only (CATENATE with URLs); all others are streamed."""
+    try:
+        session.upload = upload = await _open(session, command, AppendParser())
+        await _follow(session, upload, command.steps)
+        return await _commit(session, upload)
+    except Refused as refusal:
+        return refusal.outcome
+    finally:
+        give_up(session)
+
+
+async def announce(session: ImapSession, request: LiteralRequest) -> Literal | Outcome:
+    """Look at what comes before a literal's octets; BadCommand, or whatever the mailbox and the journal raise."""
+    try:
+        steps = await _read(session, request)
+        if steps is None:
+            return Literal.BUFFERED
+        upload = session.upload
+        assert upload is not None
+        if upload.failure is not None:
+            return _outcome_of(session, upload.failure)
+        await _follow(session, upload, steps)
+    except Refused as refusal:
+        return refusal.outcome
+    return Literal.STREAMED
+
+
+async def _read(session: ImapSession, request: LiteralRequest) -> list[Step] | None:
+    """Parse what comes before a literal; None if that is an argument and not a message's."""
+    if session.upload is not None:
+        return go_on_with_append(session.upload.parser, request.tag, request.text)
+    parser, steps = begin_append(request.text, utf8=session.utf8)
+    if steps is None:
+        return None
+    command = append_command(parser, request.tag)
     if not is_allowed(command, session.state):
         raise BadCommand(command.tag, "Not allowed now")
-    if command.binary:
-        raise BadCommand(command.tag, "A literal8 needs BINARY")
-    if not command.size:
-        return refused(b"An empty message can't be stored", response.CANNOT)
-    if command.size > session.desk.limits.message_size:
-        return refused(b"The message is too large", response.TOOBIG)
-    account = session.the_account().id
-    try:
-        mailbox = await session.desk.mailboxes.get(account, command.mailbox)
-    except NoSuchMailbox:
-        return refused(b"There is no such mailbox", response.TRYCREATE)
-    upload = Upload(command, mailbox.id, new_id())
-    if command.size > LARGE_THRESHOLD:
-        usage = await session.desk.messages.usage(account)
-        if usage.quota_bytes and usage.used_bytes + command.size > usage.quota_bytes:
-            return refused(b"There is not enough room in the account", response.OVERQUOTA)
-        upload.large = session.desk.journal.large(upload.entry)
-    session.upload = upload
-    return None
-
-
-async def append_whole(session: ImapSession, command: commands.Append) -> Outcome:
-    """Refuse a message that came in the place of a mailbox's name: others are streamed."""
-    return rejected(b"Expected a message as a literal")
+    if (objection := enable.objection(session, command)) is not None:
+        raise Refused(objection)
+    session.upload = await _open(session, command, parser)
+    return steps
 
 
 async def take_chunk(session: ImapSession, data: bytes) -> None:
-    """Take a piece of the message; after a failure the rest is passed over."""
+    """Take a piece of a message; after a failure the rest is passed over."""
     upload = session.upload
     assert upload is not None
+    assert upload.message is not None
     if upload.failure is None:
         try:
-            await upload.take(data)
+            await upload.message.take(data, binary=upload.binary)
         except Exception as error:  # noqa: BLE001 - answered when the command is whole
             upload.failure = error
 
 
 async def finish(session: ImapSession, upload: Upload, tail: bytes) -> Outcome:
-    """Make the message durable and add it to its mailbox."""
+    """Make the messages durable and add them to their mailbox."""
+    steps = end_append(upload.parser, upload.command.tag, tail)
     if upload.failure is not None:
         raise upload.failure
-    if tail:
-        return rejected(b"Only one message at a time")
-    now = time.time()
-    if upload.large is None:
-        data = bytes(upload.small)
-        rendered = render(data) if len(data) <= RENDER_INLINE else await asyncio.to_thread(render, data)
-        appended = await _store(session, upload, rendered, data, None, now)
-    else:
-        file = await upload.large.finish()
-        rendered = await asyncio.to_thread(_render_file, large_path(session.desk.volume, file.name))
-        appended = await _store(session, upload, rendered, b"", file, now)
-    code = response.code_appenduid(appended.uidvalidity, [(appended.uid, appended.uid)])
-    return done(b"APPEND completed", code)
+    try:
+        await _follow(session, upload, steps)
+        return await _commit(session, upload)
+    except Refused as refusal:
+        return refusal.outcome
 
 
 def give_up(session: ImapSession) -> None:
-    """Forget what has arrived of a message."""
+    """Forget what has arrived of messages."""
     upload, session.upload = session.upload, None
-    if upload is not None and upload.large is not None:
-        session.desk.clean_up(upload.large.abort())
+    if upload is not None and upload.message is not None:
+        upload.message.give_up()
 
 
-async def _store(
-    session: ImapSession, upload: Upload, rendered: Rendered, data: bytes, file: LargeFile | None, now: float
-) -> Appended:
-    account, command, desk = session.the_account(), upload.command, session.desk
-    origin = Origin(service="access", ip=session.connection.ip, protocol="IMAP", account=account.address)
-    envelope = Envelope(
-        upload.entry,
-        "",
-        (),
-        int(now * 1_000_000),
-        kind=Kind.APPEND,
-        message_id=rendered.message_id,
-        origin=origin,
+# The command
+
+
+async def _open(session: ImapSession, command: commands.Append | commands.Replace, parser: AppendParser) -> Upload:
+    replaced = None
+    if isinstance(command, commands.Replace):
+        replaced = to_be_replaced(session, command)
+    try:
+        target = await namespace.find(session, command.mailbox, "i")
+    except NoSuchMailbox:
+        raise Refused(_NO_MAILBOX) from None
+    settable = changeable_flags(target.rights)
+    return Upload(
+        command, parser, target.mailbox.account_id, target.mailbox.id, settable, replaced, time.perf_counter()
     )
-    internal_date = int(command.internal_date.timestamp() if command.internal_date else now)
+
+
+def _outcome_of(session: ImapSession, failure: Exception) -> Outcome:
+    return failure.outcome if isinstance(failure, Refused) else session.failure(failure, "Append")
+
+
+async def _follow(session: ImapSession, upload: Upload, steps: Sequence[Step]) -> None:
+    for step in steps:
+        match step:
+            case NewMessage(flags, internal_date):
+                limit = session.desk.limits.message_size
+                allowed = restrict(flags, upload.settable)
+                upload.message = Arriving(session.desk, new_id(), allowed, internal_date, limit)
+                upload.utf8 = False
+            case Octets():
+                await _expect(session, upload, step)
+            case Url(text):
+                await copy_url(session, _message(upload), text, upload.held)
+            case EndOfMessage():
+                await _end_message(session, upload)
+
+
+def _message(upload: Upload) -> Arriving:
+    assert upload.message is not None
+    return upload.message
+
+
+async def _expect(session: ImapSession, upload: Upload, octets: Octets) -> None:
+    message = _message(upload)
+    if octets.size > message.limit:
+        raise Refused(TOO_LARGE)
+    if not octets.size and not message.size and not upload.parser.in_catenate:
+        raise Refused(EMPTY)
+    if octets.size > LARGE_THRESHOLD:
+        usage = await session.desk.messages.usage(upload.account_id)
+        if upload.replaced is None and usage.quota_bytes and usage.used_bytes + octets.size > usage.quota_bytes:
+            raise Refused(_NO_ROOM)
+    await message.expect(octets.size, upload.held)
+    upload.binary = octets.binary
+    upload.utf8 = upload.utf8 or octets.utf8
+    if octets.data is not None:
+        await message.take(octets.data, binary=octets.binary)
+
+
+async def _end_message(session: ImapSession, upload: Upload) -> None:
+    arrived = await _message(upload).finish()
+    upload.message = None
+    strict = session.desk.limits.ascii_headers and not session.utf8
+    if strict and not arrived.header_is_ascii:
+        raise Refused(_NOT_ASCII)
+    upload.messages.append(arrived)
+
+
+# Into the journal and the mailbox
+
+
+async def _commit(session: ImapSession, upload: Upload) -> Outcome:
+    now = time.time()
     for attempt in range(REWRITES):
-        reference = await desk.journal.append(envelope, data, file)
+        rows = await asyncio.gather(*[_journal(session, upload, message, now) for message in upload.messages])
         try:
-            return await desk.messages.append(
-                account.id, upload.mailbox_id, upload.entry, reference, rendered, command.flags, internal_date
-            )
+            return await _store(session, upload, rows)
         except SegmentRewritten:
             if attempt == REWRITES - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-def _render_file(path: Path) -> Rendered:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return render(data)
+async def _journal(session: ImapSession, upload: Upload, message: Arrived, now: float) -> NewRow:
+    """Make a message durable."""
+    account = session.the_account()
+    origin = Origin(service="access", ip=session.connection.ip, protocol="IMAP", account=account.address)
+    envelope = Envelope(
+        message.entry,
+        "",
+        (),
+        int(now * 1_000_000),
+        kind=Kind.APPEND,
+        message_id=message.rendered.message_id,
+        origin=origin,
+    )
+    reference = await session.desk.journal.append(envelope, message.data, message.file)
+    blob = NewBlob(message.entry, reference, message.rendered)
+    internal_date = int(message.internal_date.timestamp() if message.internal_date else now)
+    return NewRow(upload.account_id, upload.mailbox_id, blob, message.flags, internal_date)
+
+
+async def _store(session: ImapSession, upload: Upload, rows: Sequence[NewRow]) -> Outcome:
+    messages = session.desk.messages
+    if upload.replaced is not None:
+        replaced = upload.replaced
+        appended = await messages.replace(rows[0], replaced.account_id, replaced.mailbox_id, replaced.uid)
+        # before the EXPUNGE (RFC 8508 §4.3)
+        session.write(response.untagged_status(response.Condition.OK, b"The replacement", _code([appended])))
+        return done(b"REPLACE completed")
+    if len(rows) == 1:
+        row = rows[0]
+        blob = row.blob
+        appended = await messages.append(
+            row.account_id, row.mailbox_id, blob.entry, blob.reference, blob.rendered, row.flags, row.internal_date
+        )
+        return done(b"APPEND completed", _code([appended]))
+    return done(b"APPEND completed", _code(await messages.append_all(rows)))
+
+
+def _code(appended: Sequence[Appended]) -> bytes:
+    return response.code_appenduid(appended[0].uidvalidity, compact([one.uid for one in appended]))

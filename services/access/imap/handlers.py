@@ -8,6 +8,7 @@ from typing import Any
 from services.access.imap import (
     append,
     capability,
+    context,
     copy,
     enable,
     expunge,
@@ -17,8 +18,10 @@ from services.access.imap import (
     mailbox,
     search,
     select,
+    sort,
     status,
     store,
+    thread,
 )
 from services.access.imap import list as listing
 from services.access.imap.outcome import Outcome
@@ -50,7 +53,8 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Subscribe: mailbox.subscribe,
     commands.Unsubscribe: mailbox.unsubscribe,
     commands.Status: status.status,
-    commands.Append: append.append_whole,
+    commands.Append: append.append,
+    commands.Replace: append.append,
     commands.Fetch: fetch.fetch,
     commands.Store: store.store,
     commands.Copy: copy.copy,
@@ -58,6 +62,10 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Expunge: expunge.expunge,
     commands.UidExpunge: expunge.uid_expunge,
     commands.Search: search.search,
+    commands.MultiSearch: search.multi_search,
+    commands.Sort: sort.sort_messages,
+    commands.Thread: thread.thread_messages,
+    commands.CancelUpdate: context.cancel_update,
     commands.Idle: idle.begin,
 }
 """A handler answers by an Outcome, or by None when the command isn't finished yet."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from services.access.connection import Connection, Goodbye
 from services.access.desk import Desk
-from services.access.imap import append, enable, idle, login
+from services.access.imap import append, context, enable, idle, login
 from services.access.imap.capability import capabilities
 from services.access.imap.handlers import HANDLERS
-from services.access.imap.outcome import BROKEN, Outcome, of_failure
+from services.access.imap.outcome import BROKEN, Outcome, of_failure, rejected
 from services.access.imap.selected import Selected
 from shared.errors import MailFailure, PacketboatError, TemporaryFailure
 from shared.imap import command as commands
@@ -126,6 +126,11 @@ class ImapSession:
         """Send octets."""
         self.connection.write(data)
 
+    @property
+    def utf8(self) -> bool:
+        """Whether mailbox names are UTF-8 in both directions (RFC 6855, RFC 9051)."""
+        return bool(self.enabled & (Extension.UTF8 | Extension.REV2))
+
     def the_account(self) -> Account:
         """Return who is logged in; only for commands that need that."""
         assert self.account is not None
@@ -169,7 +174,7 @@ class ImapSession:
 
     async def _run(self, text: bytes) -> None:
         try:
-            command = parse_command(text)
+            command = parse_command(text, utf8=self.utf8)
         except BadCharset as error:
             self.write(response.no(error.tag or b"*", error.text, response.code_badcharset(CHARSETS)))
             return
@@ -236,10 +241,15 @@ class ImapSession:
         except PacketboatError as error:
             self._not_synchronised(error)
             return
+        following = context.Following(self, changes, with_expunges=with_expunges) if selected.contexts else None
+        if following is not None:
+            await following.before()
         report = selected.report(changes, with_expunges=with_expunges, with_uid=with_uid, enabled=self.enabled)
         for piece in report:
             self.write(piece)
             await self.connection.drain()
+        if following is not None:
+            await following.after()
 
     def tell_highest(self, code: bytes | None = None) -> None:
         """Tell how far the client has been told of changes, if it has to know (RFC 7162 §3.2.4)."""
@@ -263,48 +273,49 @@ class ImapSession:
     # Literals and lines
 
     async def _decide(self, request: LiteralRequest) -> None:
-        if self.upload is not None:
-            append.give_up(self)
-            self.buffer.refuse_literal()
-            self._reject(request.tag, b"Only one message at a time")
-        elif request.name == b"APPEND" and not request.first_argument:
-            await self._begin_append(request)
-        elif request.fits:
-            self.buffer.accept_literal()
-            if request.sync:
-                self.write(response.continuation())
-        else:
-            self.buffer.refuse_literal()
-            self._reject(request.tag, b"Literal too large")
-
-    async def _begin_append(self, request: LiteralRequest) -> None:
         try:
-            outcome = await append.begin(self, request)
+            decision = await self._ask(request)
         except BadCommand as error:
-            self.buffer.refuse_literal()
+            self._refuse_literal()
             self._reject(error.tag, error.text)
             return
         except Exception as error:  # noqa: BLE001 - the session goes on
-            outcome = self.failure(error, "Append")
-        if outcome is not None:
-            self.buffer.refuse_literal()
-            self.write(response.tagged(request.tag, outcome.condition, outcome.text, outcome.code))
+            decision = self.failure(error, "Append")
+        if isinstance(decision, Outcome):
+            self._refuse_literal()
+            self.write(response.tagged(request.tag, decision.condition, decision.text, decision.code))
             return
-        self.buffer.stream_literal()
+        if decision is append.Literal.STREAMED:
+            self.buffer.stream_literal()
+        else:
+            self.buffer.accept_literal()
         if request.sync:
             self.write(response.continuation())
+
+    async def _ask(self, request: LiteralRequest) -> append.Literal | Outcome:
+        decision: append.Literal | Outcome = append.Literal.BUFFERED
+        if request.name in append.NAMES:
+            decision = await append.announce(self, request)
+        if decision is append.Literal.BUFFERED and not request.fits:
+            raise BadCommand(request.tag, "Literal too large")
+        return decision
+
+    def _refuse_literal(self) -> None:
+        append.give_up(self)
+        self.buffer.refuse_literal()
 
     async def _finish_append(self, tail: bytes) -> None:
         upload = self.upload
         assert upload is not None
-        begin = time.perf_counter()
         try:
             outcome = await append.finish(self, upload, tail)
+        except BadCommand as error:
+            outcome = rejected(error.text)
         except Exception as error:  # noqa: BLE001 - the session goes on
             outcome = self.failure(error, "Append")
         finally:
             append.give_up(self)
-        COMMAND_SECONDS.labels("Append").observe(time.perf_counter() - begin)
+        COMMAND_SECONDS.labels(type(upload.command).__name__).observe(time.perf_counter() - upload.began)
         await self.finish(upload.command, outcome)
 
     async def _take_line(self, data: bytes) -> None:

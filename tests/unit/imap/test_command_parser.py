@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, timedelta, timezone
 
 import pytest
 
 from shared.imap import command as c
 from shared.imap import flags
 from shared.imap.command import Command, StatusItem, StoreAction
-from shared.imap.command_parser import BadCharset, BadCommand, is_done, parse_append, parse_command
+from shared.imap.command_parser import BadCharset, BadCommand, is_done, parse_command
 from shared.imap.fetch import MACROS, BodySection, FetchItem, Partial, SectionText, sets_seen
 from shared.imap.flags import FlagSet
 from shared.imap.limits import MAX_SEARCH_DEPTH, MAX_TAG
@@ -100,21 +100,6 @@ EXAMPLES: dict[bytes, Command] = {
     b"A003 STORE 1 FLAGS ()": c.Store(b"A003", ONE, StoreAction.REPLACE, FlagSet()),
     b"A003 UID STORE 1 -flags.silent \\seen $Junk": c.Store(
         b"A003", ONE, StoreAction.REMOVE, FlagSet(flags.SEEN, (b"$Junk",)), silent=True, uid=True
-    ),
-    b"A003 APPEND saved-messages (\\Seen) {3}\r\nx\r\n": c.Append(
-        b"A003", "saved-messages", FlagSet(flags.SEEN), None, 3, literal=b"x\r\n"
-    ),
-    b'A APPEND x " 7-Feb-1994 21:52:25 -0800" {0}\r\n': c.Append(
-        b"A", "x", FlagSet(), datetime(1994, 2, 7, 21, 52, 25, tzinfo=PACIFIC), 0, literal=b""
-    ),
-    b'A APPEND x (\\Draft a) "07-Feb-1994 21:52:25 +0000" ~{2}\r\n\0\0': c.Append(
-        b"A",
-        "x",
-        FlagSet(flags.DRAFT, (b"a",)),
-        datetime(1994, 2, 7, 21, 52, 25, tzinfo=UTC),
-        2,
-        binary=True,
-        literal=b"\0\0",
     ),
 }
 
@@ -370,21 +355,6 @@ def test_search_in_an_unknown_charset() -> None:
     with pytest.raises(BadCharset) as bad:
         parse_command(b"a SEARCH CHARSET x-klingon TEXT q")
     assert bad.value.tag == b"a"
-
-
-def test_append_whose_message_is_streamed() -> None:
-    text = b'A003 APPEND {5}\r\nsaved (\\Seen) "17-Jul-1996 02:44:25 -0700" {310}'
-    moment = datetime(1996, 7, 17, 2, 44, 25, tzinfo=timezone(timedelta(hours=-7)))
-    assert parse_append(text) == c.Append(b"A003", "saved", FlagSet(flags.SEEN), moment, 310)
-    assert parse_append(b"A append inbox ~{0+}") == c.Append(b"A", "INBOX", FlagSet(), None, 0, binary=True)
-
-
-@pytest.mark.parametrize(
-    "text", [b"a APPEND {5}", b"a NOOP {5}", b"a APPEND x (\\Recent) {5}", b"a APPEND x {5} y", b"", b"a APPEND x"]
-)
-def test_append_that_is_bad(text: bytes) -> None:
-    with pytest.raises(BadCommand):
-        parse_append(text)
 
 
 def test_done() -> None:
