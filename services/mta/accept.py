@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 from services.mta.body import Text
@@ -15,10 +17,12 @@ from shared.journal.reference import Reference
 from shared.journal.writer import LargeUpload
 from shared.message.compose import complete_headers, received_header
 from shared.message.envelope import Envelope, Recipient
-from shared.message.header import parse_headers
+from shared.message.header import unfold
 from shared.queue.delivery import Item
 
 MAX_MESSAGE_ID = 500  # octets that the envelope keeps
+
+_MESSAGE_ID = re.compile(rb"(?im)^message-id[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)")
 
 
 class Journal(Protocol):
@@ -33,16 +37,30 @@ class Journal(Protocol):
     async def check_space(self) -> None: ...
 
 
+class Screen(Protocol):
+    """Scanners and milters, which may change a message or refuse it."""
+
+    async def examine(
+        self, client: Client, transaction: Transaction, envelope: Envelope, content: bytes, large: LargeFile | None
+    ) -> tuple[Envelope, bytes, LargeFile | None]: ...
+
+
 class Acceptance:
     """Takes over whole messages; a refusal is a MailFailure with the reply."""
 
     def __init__(
-        self, journal: Journal, put: Callable[[Item], None], hostname: str, clock: Callable[[], float]
+        self,
+        journal: Journal,
+        put: Callable[[Item], None],
+        hostname: str,
+        clock: Callable[[], float],
+        screen: Screen | None = None,
     ) -> None:
         self._journal = journal
         self._put = put
         self._hostname = hostname
         self._clock = clock  # Unix time, seconds
+        self._screen = screen
 
     async def check_space(self) -> None:
         """JournalFull or JournalFailed when nothing can be taken now: better said before the text."""
@@ -54,17 +72,27 @@ class Acceptance:
 
     async def accept(self, client: Client, transaction: Transaction, text: Text) -> Envelope:
         """Make a message durable, hand it to its lanes; who gets this result may say 250."""
-        _check_header(client, text)
+        header = text.head[: text.header_size]
+        lowered = header.lower()
+        _check_header(client, lowered, text)
+        message_id = _message_id(header, lowered)
         now = self._clock()
-        envelope = self._envelope(client, transaction, text, now)
-        reference = await self._journal.append(envelope, self._message(client, envelope, text, now), text.large)
+        envelope = self._envelope(client, transaction, message_id, now)
+        pieces, large = self._message(client, envelope, text, now), text.large
+        if self._screen is not None:
+            content = b"".join(pieces[1:])
+            envelope, content, large = await self._screen.examine(client, transaction, envelope, content, large)
+            pieces = [pieces[0], content]
+        reference = await self._journal.append(envelope, pieces, large)
         encoded = reference.encode()
         for lane in envelope.lanes:
             self._put(Item(envelope.id, lane, encoded))
         return envelope
 
-    def _envelope(self, client: Client, transaction: Transaction, text: Text, now: float) -> Envelope:
+    def _envelope(self, client: Client, transaction: Transaction, message_id: str, now: float) -> Envelope:
         mail = transaction.mail
+        if not message_id and client.role is Role.SUBMISSION:
+            message_id = _own_message_id(transaction.entry, self._hostname)
         return Envelope(
             id=transaction.entry,
             sender=str(mail.sender) if mail.sender is not None else "",
@@ -74,12 +102,12 @@ class Acceptance:
             envid=mail.envid,
             smtputf8=mail.smtputf8,
             eight_bit=mail.eight_bit,
-            message_id=_message_id(text, transaction.entry, self._hostname, client.role),
+            message_id=message_id,
             origin=client.origin(smtputf8=mail.smtputf8),
         )
 
     def _message(self, client: Client, envelope: Envelope, text: Text, now: float) -> list[bytes]:
-        date = datetime.fromtimestamp(now, UTC)
+        date = _date(int(now))
         received = received_header(
             helo=client.helo,
             ip=client.ip,
@@ -97,24 +125,24 @@ class Acceptance:
         return [received, completed, rest]
 
 
-def _check_header(client: Client, text: Text) -> None:
+def _check_header(client: Client, lowered: bytes, text: Text) -> None:
     """Refuse loops, and on submission a header too long to be completed."""
-    header = text.head[: text.header_size].lower()
-    if header.count(b"\nreceived:") + header.startswith(b"received:") > MAX_RECEIVED:
+    if lowered.count(b"\nreceived:") + lowered.startswith(b"received:") > MAX_RECEIVED:
         raise PermanentFailure("Too many hops: this message goes in circles", code=554, status="5.4.6")
-    if client.role is Role.SUBMISSION and text.large is not None and len(header) >= LARGE_THRESHOLD:
+    if client.role is Role.SUBMISSION and text.large is not None and len(lowered) >= LARGE_THRESHOLD:
         raise PermanentFailure("The header is too long", code=552, status="5.3.4")
 
 
-def _message_id(text: Text, entry: str, hostname: str, role: Role) -> str:
+def _message_id(header: bytes, lowered: bytes) -> str:
     """Return the Message-ID for the logs, "" if there is none."""
-    header = text.head[: text.header_size]
-    found = header.lower().find(b"message-id")
-    if found >= 0:
-        value = parse_headers(header).get(b"message-id")
-        if value is not None:
-            return value[:MAX_MESSAGE_ID].decode("utf-8", "replace")
-    return _own_message_id(entry, hostname) if role is Role.SUBMISSION else ""
+    found = lowered.find(b"message-id")
+    match = _MESSAGE_ID.search(header, found) if found >= 0 else None
+    return unfold(match[1])[:MAX_MESSAGE_ID].decode("utf-8", "replace") if match else ""
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> datetime:
+    return datetime.fromtimestamp(second, UTC)
 
 
 def _own_message_id(entry: str, hostname: str) -> str:

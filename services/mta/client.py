@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from services.mta.body import Body
 from services.mta.commands import Mail
 from shared.directory import Account
 from shared.message.compose import protocol_name
 from shared.message.envelope import Origin, Recipient
+
+if TYPE_CHECKING:
+    from services.mta.milters import SessionMilters
 
 
 class Role(Enum):
@@ -37,11 +42,8 @@ class Client:
 
     def origin(self, *, smtputf8: bool) -> Origin:
         """Return what the envelope keeps of the client."""
-        protocol = protocol_name(
-            extended=self.extended, tls=bool(self.tls), authenticated=self.account is not None, utf8=smtputf8
-        )
         account = self.account.address if self.account is not None else ""
-        return Origin(self.role.value, self.ip, self.helo, protocol, self.tls, account)
+        return _origin(self.role, self.ip, self.helo, self.extended, self.tls, account, smtputf8)
 
 
 @dataclass(slots=True)
@@ -53,3 +55,11 @@ class Transaction:
     recipients: dict[str, Recipient] = field(default_factory=dict)  # by Address.key: once each
     body: Body | None = None  # while BDAT goes on
     broken: bool = False  # a BDAT was refused: the rest only gets read (RFC 3030 §2)
+    milters: SessionMilters | None = None  # who listen to it
+    told: set[str] = field(default_factory=set)  # recipients that they have heard of
+
+
+@lru_cache(maxsize=1024)  # one client's messages have it in common
+def _origin(role: Role, ip: str, helo: str, extended: bool, tls: str, account: str, smtputf8: bool) -> Origin:
+    protocol = protocol_name(extended=extended, tls=bool(tls), authenticated=bool(account), utf8=smtputf8)
+    return Origin(role.value, ip, helo, protocol, tls, account)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from services.mta.limits import MAX_ENVID, MAX_ORCPT, MAX_PARAMETERS, MAX_PATH, MAX_SIZE_DIGITS
 from shared.address import Address, AddressError, parse_address
@@ -100,6 +101,7 @@ def parse_bdat(argument: str) -> Bdat:
     return Bdat(int(match[1]), match[2] is not None)
 
 
+@lru_cache(maxsize=4096)  # the same senders and recipients again and again
 def _address(path: str, *, smtputf8: bool) -> Address:
     if not path.isascii() and not smtputf8:
         raise PermanentFailure("This address needs SMTPUTF8", code=553, status="5.6.7")

@@ -7,7 +7,7 @@ from typing import Protocol
 from services.mta.client import Client, Role, Transaction
 from services.mta.commands import Mail, Rcpt
 from services.mta.limits import Limits
-from shared.address import Address
+from shared.address import Address, AddressError, parse_address
 from shared.directory import Account, Verdict
 from shared.errors import PermanentFailure, TemporaryFailure
 from shared.message.envelope import Lane, Recipient
@@ -44,12 +44,24 @@ class Recipients:
     async def add(self, client: Client, transaction: Transaction, rcpt: Rcpt) -> None:
         """Add a recipient to the message, in the lane that its address belongs to; twice is once."""
         address = rcpt.recipient or await self._postmaster()
-        key = address.key
+        written = str(address)
+        key = written.lower()  # Address.key
         if key not in transaction.recipients:
             if len(transaction.recipients) >= self._limits.recipients:
                 raise TemporaryFailure("Too many recipients", code=452, status="4.5.3")
             lane = await self._lane(client, address)
-            transaction.recipients[key] = Recipient(str(address), lane, rcpt.orcpt, rcpt.notify)
+            transaction.recipients[key] = Recipient(written, lane, rcpt.orcpt, rcpt.notify)
+
+    async def place(self, text: str) -> Recipient | None:
+        """Return a recipient that the operator's milter adds, wherever it lies; None where nothing can be delivered."""
+        try:
+            address = parse_address(text)
+        except AddressError:
+            return None
+        verdict = await self._directory.verify(address)
+        if verdict is Verdict.NOT_LOCAL:
+            return Recipient(str(address), Lane.RELAY)
+        return Recipient(str(address), Lane.DELIVERY) if verdict is Verdict.LOCAL else None
 
     async def _lane(self, client: Client, address: Address) -> Lane:
         verdict = await self._directory.verify(address)

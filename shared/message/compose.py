@@ -10,7 +10,7 @@ from shared.message.date import format_date
 from shared.message.header import find_header_end, iterate_fields
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 MAX_WORD = 255
 """Octets of a host name, HELO argument or the like that go into a trace field."""
@@ -68,21 +68,33 @@ def received_header(
     cipher) is shown in a comment. The recipient is named only when there is just one, so that none
     learns of another.
     """
+    opening = _opening(helo, ip, by, protocol, name, tls)
+    words = [f"id {entry_id if entry_id.isalnum() and entry_id.isascii() else _word(entry_id)}"]
+    if len(recipients) == 1:
+        words.append(f"for <{_path(recipients[0], utf8=protocol.startswith('UTF8'))}>")
+    words[-1] += ";"
+    words.append(_date_text(date, date.utcoffset()))
+    return _fold(opening, words).encode("utf-8", "replace") + b"\r\n"
+
+
+@lru_cache(maxsize=1024)  # the same clients again and again
+def _opening(helo: str, ip: str, by: str, protocol: str, name: str, tls: str) -> str:
+    """Return what one client's Received fields begin with, folded."""
     utf8 = protocol.startswith("UTF8")
     words = [
-        f"Received: from {_word(helo, utf8=utf8)}",
         f"({_word(name, utf8=utf8)} {_ip_literal(ip)})" if name else f"({_ip_literal(ip)})",
         f"by {_word(by, utf8=utf8)}",
         f"with {_word(protocol)}",
     ]
     if tls:
         words.append(f"({_COMMENT_SPECIAL.sub('?', _clip(tls, MAX_WORD))})")
-    words.append(f"id {entry_id if entry_id.isalnum() and entry_id.isascii() else _word(entry_id)}")
-    if len(recipients) == 1:
-        words.append(f"for <{_path(recipients[0], utf8=utf8)}>")
-    words[-1] += ";"
-    words.append(format_date(date))
-    return _fold(words).encode("utf-8", "replace") + b"\r\n"
+    return _fold(f"Received: from {_word(helo, utf8=utf8)}", words)
+
+
+@lru_cache(maxsize=4)
+def _date_text(moment: datetime, _zone: timedelta | None) -> str:
+    # the zone is a part of the key: moments are equal in all zones
+    return format_date(moment)
 
 
 def protocol_name(
@@ -139,12 +151,14 @@ def _ip_literal(ip: str) -> str:
     return f"[IPv6:{ip}]" if ":" in ip else f"[{ip}]"
 
 
-def _fold(words: list[str]) -> str:
-    """Words on lines of about LINE_LENGTH characters, continuation lines with a tab."""
-    lines = [words[0]]
-    for word in words[1:]:
-        if len(lines[-1]) + 1 + len(word) > LINE_LENGTH:
-            lines.append("\t" + word)
+def _fold(text: str, words: list[str]) -> str:
+    """Text with words behind it, on lines of about LINE_LENGTH characters, continuation lines with a tab."""
+    room = LINE_LENGTH - (len(text) - text.rfind("\n") - 1)
+    for word in words:
+        if len(word) < room:
+            text += f" {word}"
+            room -= len(word) + 1
         else:
-            lines[-1] += " " + word
-    return "\r\n".join(lines)
+            text += f"\r\n\t{word}"
+            room = LINE_LENGTH - len(word) - 1
+    return text

@@ -78,6 +78,8 @@ class Envelope:
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """Return the lanes that have recipients, in a fixed order."""
+        if len(self.recipients) == 1:
+            return (self.recipients[0].lane,)
         present = {r.lane for r in self.recipients}
         return tuple(lane for lane in Lane if lane in present)
 
