@@ -291,6 +291,11 @@ class Need(IntEnum):
     BODY = 2
 
 
+def names_saved(key: SearchKey) -> bool:
+    """Say whether an unbound key names the result of an earlier search."""
+    return any(isinstance(leaf, Sequences | Uids) and leaf.numbers.saved for leaf in leaves(key))
+
+
 def need(key: SearchKey) -> Need:
     """Say what has to be read to answer a key."""
     match key:

@@ -181,7 +181,7 @@ def display(address: Any, decode: Callable[[bytes], str]) -> bytes:
     name, _, mailbox, host = address
     if name:
         return casemap(decode(name))
-    return casemap(_text(mailbox) if host is None else f"{_text(mailbox)}@{_text(host)}")
+    return casemap(decode(mailbox or b"") if host is None else f"{_text(mailbox)}@{_text(host)}")
 
 
 def _text(octets: bytes | None) -> str:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from shared.db import Database, Work, load
 from shared.imap.acl import ALL_RIGHTS, ANYONE, NEGATIVE, canonical, effective
@@ -64,6 +64,10 @@ class Acl:
     async def find(self, user: User, address: str, name: str) -> Access:
         """Return a mailbox of some account and the user's rights in it; NoSuchMailbox also if there are none."""
         return await self._database.read(find_access, user, address, name)
+
+    async def shared_with(self, user: User) -> list[Access]:
+        """Return the mailboxes of other accounts that the user may look up, by owner and name."""
+        return await self._database.read(shared_with, user)
 
     async def rights(self, user: User, mailbox: Mailbox) -> str:
         """Return the user's rights in a mailbox as they are now."""
@@ -129,16 +133,19 @@ def rights_in(user: User, mailbox: Mailbox) -> Work[str]:
 def shared_with(user: User) -> Work[list[Access]]:
     """Return the mailboxes of other accounts that the user may look up, by owner and name."""
     rows = yield sql.grants(identifiers=identifiers(user.address), address=user.address)
-    if not rows:
-        return []
+    return (yield from visible(user, rows)) if rows else []
+
+
+def visible(user: User, rows: Iterable[Any]) -> Work[list[Access]]:
+    """Return the mailboxes that (mailbox id, identifier, rights) rows let the user look up."""
     granted: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
     for mailbox_id, identifier, rights in rows:
         granted[mailbox_id].append((identifier, rights))
     held = {mailbox_id: effective(entries) for mailbox_id, entries in granted.items()}
-    visible = sorted(mailbox_id for mailbox_id, rights in held.items() if "l" in rights)[:MAX_SHARED]
-    if not visible:
+    ids = sorted(mailbox_id for mailbox_id, rights in held.items() if "l" in rights)[:MAX_SHARED]
+    if not ids:
         return []
-    found = yield sql.shared(ids=visible, account_id=user.id)
+    found = yield sql.shared(ids=ids, account_id=user.id)
     return [Access(Mailbox(*row[1:]), held[row[1]], row[0]) for row in map(tuple, found)]
 
 

@@ -1,176 +1,134 @@
-"""SEARCH: what the rows answer first, then one pass over the text of what is left (RFC 3501 §6.4.4)."""
+"""SEARCH, and ESEARCH in several mailboxes (RFC 3501 §6.4.4, 4731, 5182, 5267, 7377, 9051, 9394)."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from services.access.imap.fetch import ahead
-from services.access.imap.outcome import Outcome, done
-from services.access.imap.render import Row
+from services.access.imap import context
+from services.access.imap.enable import use
+from services.access.imap.matching import Matches, matching
+from services.access.imap.outcome import Outcome, done, rejected
+from services.access.imap.sources import Source, sources
 from shared.imap import command as commands
 from shared.imap import response
-from shared.imap.search import (
-    All,
-    And,
-    Body,
-    Flags,
-    Header,
-    InUids,
-    Not,
-    Nothing,
-    Or,
-    Recent,
-    SearchKey,
-    Text,
-    bind,
-    evaluate,
-    need,
-    split,
-    uid_bounds,
-)
-from shared.imap.search import Need as Needed
-from shared.imap.sequence import Range, compact, intersect
-from shared.mailbox.messages import Want
-from shared.mailbox.search import Scope, TextKey
+from shared.imap.esearch import Found, Origin, esearch, saved
+from shared.imap.search import SearchKey, asks_modseq, bind, is_fuzzy, names_saved, names_sequences
+from shared.imap.search_return import Return, ReturnOption
+from shared.imap.sequence import compact
+from shared.imap.state import Extension
+from shared.imap.view import View
+from shared.mailbox.errors import NoSuchMailbox
 
 if TYPE_CHECKING:
     from services.access.imap.selected import Selected
     from services.access.imap.session import ImapSession
 
-_EPOCH = date(1970, 1, 1)
-_TextKeys = Mapping[SearchKey, TextKey]
+_NO_CHARSET = rejected(b"With UTF8=ACCEPT a search names no charset")
+_NOT_FUZZY = rejected(b"RELEVANCY needs a FUZZY key")
+_NOT_SELECTED = rejected(b"No mailbox is selected")
+_NO_SEQUENCES = rejected(b"Sequence numbers and $ mean something in the selected mailbox only")
+_NOT_THERE = rejected(b"SAVE, UPDATE and CONTEXT are for the selected mailbox only")
+_OF_SELECTED = frozenset((ReturnOption.SAVE, ReturnOption.UPDATE, ReturnOption.CONTEXT))
 
 
 async def search(session: ImapSession, command: commands.Search) -> Outcome:
-    """Tell which messages match."""
+    """Tell which messages of the selected mailbox match."""
+    if Extension.UTF8 in session.enabled and command.charset is not None:
+        return _NO_CHARSET
+    returns = command.returns
+    if returns is None and Extension.REV2 in session.enabled:
+        returns = Return()
+    refusal = check_returns(returns, command.key)
+    if refusal is not None:
+        return refusal
     selected = session.the_selected()
-    key = bind(command.key, selected.view, selected.flags.keywords)
-    known = tuple(selected.view.ranges())
-    bounds = uid_bounds(key)
-    ranges = known if bounds is None else intersect(bounds, known)
-    if isinstance(key, All | InUids):
-        uids = [uid for low, high in ranges for uid in range(low, high + 1)]
-    else:
-        uids = await _matching(session, key, ranges)
-    session.write(response.search(uids if command.uid else _numbers(selected, uids)))
+    matches = await find(session, command.key, command.tag, returns)
+    if returns is None:
+        numbers = matches.uids if command.uid else numbers_of(selected, matches.uids)
+        session.write(response.search(numbers, max(matches.modseqs.values(), default=0) if matches.modseqs else 0))
+        return done(b"SEARCH completed")
+    save(selected, returns, matches.uids)
+    answer(session, Origin(command.tag, command.uid), returns, matches, matches.uids)
+    if ReturnOption.UPDATE in returns.options:
+        context.keep(session, Origin(command.tag, command.uid), command.key, matches.uids)
     return done(b"SEARCH completed")
 
 
-class _Message:
-    """A row as `evaluate` reads it; keys of text have been replaced by UIDs before."""
-
-    __slots__ = ("_row", "flags", "uid")
-
-    recent = False
-
-    def __init__(self, row: Row) -> None:
-        self._row = row
-        self.uid: int = row[0]
-        self.flags: int = row[1]
-
-    @property
-    def size(self) -> int:
-        return int(self._row[4])
-
-    @property
-    def internal_date(self) -> datetime:
-        return datetime.fromtimestamp(self._row[3], UTC)
-
-    def sent_date(self) -> date | None:
-        day = self._row["sent_day"]
-        return None if day is None else _EPOCH + timedelta(days=day)
-
-    def header(self, name: bytes) -> Sequence[str]:
-        raise TypeError("header keys are answered before")
-
-    def text_contains(self, text: str) -> bool:
-        raise TypeError("text keys are answered before")
-
-    def body_contains(self, text: str) -> bool:
-        raise TypeError("body keys are answered before")
+async def multi_search(session: ImapSession, command: commands.MultiSearch) -> Outcome:
+    """Tell which messages of several mailboxes match, mailbox by mailbox; those without any aren't told of."""
+    if Extension.UTF8 in session.enabled and command.charset is not None:
+        return _NO_CHARSET
+    refusal = check_returns(command.returns, command.key)
+    if refusal is not None:
+        return refusal
+    if not command.sources:
+        if session.selected is None:
+            return _NOT_SELECTED
+        return await search(session, commands.Search(command.tag, command.key, True, None, command.returns))
+    if names_sequences(command.key) or names_saved(command.key):
+        return _NO_SEQUENCES
+    if command.returns.options & _OF_SELECTED:
+        return _NOT_THERE
+    for source in await sources(session, command.sources):
+        await _search_source(session, command, source)
+    return done(b"ESEARCH completed")
 
 
-async def _matching(session: ImapSession, key: SearchKey, ranges: Sequence[Range]) -> list[int]:
-    """Return the UIDs within ranges that match a bound key."""
-    index, text = split(key)
-    text_keys = dict(_text_keys(text)) if text is not None else {}
-    want = Want.SENT if need(key) >= Needed.HEADER else Want.BASE
-    if text_keys:
-        want |= Want.CONTENT
-    elif _asks_flags_only(key):
-        want = Want.BRIEF
-    uids: list[int] = []
-    mailbox_id = session.the_selected().mailbox_id
-    async for rows in ahead(session.desk.messages.fetch_rows(mailbox_id, ranges, want)):
-        if not isinstance(index, All):
-            rows = [row for row in rows if evaluate(index, _Message(row))]
-        if text is None:
-            uids += [row[0] for row in rows]
-        else:
-            uids += await _matching_text(session, rows, text, text_keys)
-        await asyncio.sleep(0)
-    return uids
+async def find(session: ImapSession, key: SearchKey, tag: bytes, returns: Return | None = None) -> Matches:
+    """Return the messages of the selected mailbox that match; a failure leaves `$` empty (RFC 5182 §2.1)."""
+    selected = session.the_selected()
+    if asks_modseq(key):
+        use(session, Extension.CONDSTORE)
+    is_saved = returns is not None and ReturnOption.SAVE in returns.options
+    bound = bind(key, selected.view, selected.flags.keywords, selected.saved, int(time.time()))
+    if is_saved:
+        selected.saved = ()
+    return await matching(session, selected.mailbox_id, bound, tuple(selected.view.ranges()), tag)
 
 
-async def _matching_text(session: ImapSession, rows: Sequence[Row], key: SearchKey, text_keys: _TextKeys) -> list[int]:
-    """Search the text of rows for all keys at once, then combine what was found."""
-    if text_keys:
-        found = await session.desk.search.matches(rows, list(text_keys.values()))
-        answers = {asked: InUids(compact(uids)) for asked, uids in zip(text_keys, found, strict=True)}
-        key = _answered(key, answers)
-    return [row[0] for row in rows if evaluate(key, _Message(row))]
+def save(selected: Selected, returns: Return, uids: Sequence[int]) -> None:
+    """Keep what `$` stands for from now on."""
+    if ReturnOption.SAVE in returns.options:
+        selected.saved = compact(saved(returns, uids))
 
 
-def _asks_flags_only(key: SearchKey) -> bool:
-    match key:
-        case Not(inner):
-            return _asks_flags_only(inner)
-        case Or(left, right):
-            return _asks_flags_only(left) and _asks_flags_only(right)
-        case And(keys):
-            return all(map(_asks_flags_only, keys))
-        case _:
-            return isinstance(key, Flags | InUids | All | Nothing | Recent)
+def answer(session: ImapSession, origin: Origin, returns: Return, matches: Matches, order: Sequence[int]) -> None:
+    """Tell a result, its UIDs in this order, unless it's only to be saved."""
+    if returns.saves_only:
+        return
+    numbers = order if origin.uid else numbers_of(session.the_selected(), order)
+    session.write(esearch(origin, returns, Found(numbers, order, matches.modseqs, matches.scores)))
 
 
-def _text_keys(key: SearchKey) -> Iterable[tuple[SearchKey, TextKey]]:
-    match key:
-        case Text(text):
-            yield key, TextKey(Scope.TEXT, text)
-        case Body(text):
-            yield key, TextKey(Scope.BODY, text)
-        case Header(name, text):
-            yield key, TextKey(Scope.HEADER, text, name)
-        case Not(inner):
-            yield from _text_keys(inner)
-        case Or(left, right):
-            yield from _text_keys(left)
-            yield from _text_keys(right)
-        case And(keys):
-            for inner in keys:
-                yield from _text_keys(inner)
-        case _:
-            return
+def check_returns(returns: Return | None, key: SearchKey) -> Outcome | None:
+    """Return why options aren't allowed with a key, None if they are."""
+    if returns is not None and ReturnOption.RELEVANCY in returns.options and not is_fuzzy(key):
+        return _NOT_FUZZY
+    return None
 
 
-def _answered(key: SearchKey, answers: Mapping[SearchKey, InUids]) -> SearchKey:
-    match key:
-        case Text() | Body() | Header():
-            return answers[key]
-        case Not(inner):
-            return Not(_answered(inner, answers))
-        case Or(left, right):
-            return Or(_answered(left, answers), _answered(right, answers))
-        case And(keys):
-            return And(tuple(_answered(inner, answers) for inner in keys))
-        case _:
-            return key
-
-
-def _numbers(selected: Selected, uids: Sequence[int]) -> Iterable[int]:
-    """Return the sequence numbers of ascending UIDs."""
+def numbers_of(selected: Selected, uids: Sequence[int]) -> list[int]:
+    """Return the sequence numbers of UIDs in their order, without those that the client doesn't know."""
     view = selected.view
     return [number for uid in uids if (number := view.sequence(uid)) is not None]
+
+
+async def _search_source(session: ImapSession, command: commands.MultiSearch, source: Source) -> None:
+    selected = session.selected
+    if selected is not None and selected.mailbox_id == source.mailbox_id:
+        view, keywords, uidvalidity = selected.view, selected.flags.keywords, selected.uidvalidity
+    else:
+        try:
+            found = await session.desk.messages.select(source.mailbox_id)
+        except NoSuchMailbox:
+            return
+        view, keywords, uidvalidity = View(found.uids), found.keywords, found.mailbox.uidvalidity
+    key = bind(command.key, view, keywords, (), int(time.time()))
+    matches = await matching(session, source.mailbox_id, key, tuple(view.ranges()), command.tag)
+    if matches.uids:
+        origin = Origin(command.tag, True, source.name, uidvalidity)
+        result = Found(matches.uids, matches.uids, matches.modseqs, matches.scores)
+        session.write(esearch(origin, command.returns, result))
+        await session.connection.drain()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.imap import response
 from shared.imap.acl import ALL_RIGHTS, FLAG_RIGHTS, READ_WRITE_RIGHTS, changeable_flags
 from shared.imap.flags import ALL_BITS, KEYWORD_BITS, FlagLists, FlagSet, Keywords
-from shared.imap.sequence import Range, SequenceSet, intersect, subtract
+from shared.imap.sequence import Range, SequenceSet, intersect, normalise, subtract
 from shared.imap.state import WITH_UID, WITH_VANISHED, Extension
 from shared.imap.view import View
 from shared.mailbox import acl, messages
 from shared.mailbox.messages import Changes
+
+if TYPE_CHECKING:
+    from services.access.imap.context import Kept
 
 REPORT_LINES = 1_000  # lines (or ranges of UIDs) that are joined for one write
 _MODSEQ = itemgetter(2)
@@ -31,12 +34,14 @@ class Selected:
         "_own",
         "_told",
         "account_id",
+        "contexts",
         "flags",
         "mailbox_id",
         "modseq",
         "name",
         "read_only",
         "rights",
+        "saved",
         "uidvalidity",
         "view",
     )
@@ -51,13 +56,18 @@ class Selected:
         self.read_only = read_only or not set(READ_WRITE_RIGHTS) & set(rights)
         self.view = View(found.uids)
         self.flags = FlagLists(found.keywords)
+        self.saved: tuple[Range, ...] = ()  # the UIDs that `$` stands for (RFC 5182)
+        self.contexts: dict[bytes, Kept] = {}  # results that are kept up to date, by their tags (RFC 5267)
         self._own: set[int] = set()
         self._told = found.mailbox.modseq  # the HIGHESTMODSEQ that the client was told last, 0 for none
         self._held_from = 0  # the lowest mod-sequence of an expunge that is held back, 0 without any
 
     def resolve(self, numbers: SequenceSet, *, uid: bool) -> tuple[Range, ...]:
         """Return the UIDs that a command names; BadSequence for a sequence number that no message has."""
-        return self.view.uids_of_uids(numbers) if uid else self.view.uids_of_sequences(numbers)
+        named: tuple[Range, ...] = ()
+        if numbers.ranges:
+            named = self.view.uids_of_uids(numbers) if uid else self.view.uids_of_sequences(numbers)
+        return normalise((*named, *known_of(self.view, self.saved))) if numbers.saved else named
 
     def require(self, needed: str) -> None:
         """Raise NotPermitted unless the session has all these rights in the mailbox."""

@@ -1,0 +1,219 @@
+"""Which messages match search keys: what the rows answer first, then one pass over the text of what is left.
+
+Long searches tell their client how far they are (RFC 9585).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from services.access.imap.fetch import ahead
+from services.access.imap.render import Row
+from shared.imap import response
+from shared.imap.objectid import email_id, thread_id
+from shared.imap.search import (
+    All,
+    And,
+    Body,
+    EmailId,
+    Flags,
+    Header,
+    InUids,
+    Not,
+    Nothing,
+    Or,
+    Recent,
+    SavedDate,
+    SearchKey,
+    SentDate,
+    Text,
+    ThreadId,
+    asks_modseq,
+    evaluate,
+    exact,
+    is_fuzzy,
+    leaves,
+    split,
+    transform,
+    uid_bounds,
+)
+from shared.imap.sequence import Range, compact, count, intersect
+from shared.mailbox.messages import Want
+from shared.mailbox.search import Scope, TextKey
+
+if TYPE_CHECKING:
+    from services.access.imap.session import ImapSession
+
+PROGRESS_AFTER = 5.0  # seconds between two reports of progress
+EXACT, LOOSE = 100, 50  # relevancy: the text itself is there, or all of its words (RFC 6203 §4)
+_EPOCH = date(1970, 1, 1)
+_TextKeys = Mapping[SearchKey, TextKey]
+
+
+@dataclass(slots=True)
+class Matches:
+    """UIDs, ascending; mod-sequences if the search asked for them, relevancy if it was fuzzy."""
+
+    uids: list[int] = field(default_factory=list)
+    modseqs: dict[int, int] | None = None
+    scores: dict[int, int] | None = None
+
+    def take(self, rows: Sequence[Row], key: SearchKey) -> None:
+        """Add rows that match a key of which all text was answered."""
+        self.uids += [row[0] for row in rows]
+        if self.modseqs is not None:
+            self.modseqs.update((row[0], row[2]) for row in rows)
+        if self.scores is not None:
+            strict = exact(key)
+            self.scores.update((row[0], EXACT if evaluate(strict, _Message(row)) else LOOSE) for row in rows)
+
+
+async def matching(
+    session: ImapSession, mailbox_id: int, key: SearchKey, known: Sequence[Range], tag: bytes | None = None
+) -> Matches:
+    """Return the messages among UIDs that are known to the client that match a bound key.
+
+    With the command's tag progress is told.
+    """
+    bounds = uid_bounds(key)
+    ranges = tuple(known) if bounds is None else intersect(bounds, known)
+    if isinstance(key, All | InUids):
+        return Matches([uid for low, high in ranges for uid in range(low, high + 1)])
+    found = Matches(modseqs={} if asks_modseq(key) else None, scores={} if is_fuzzy(key) else None)
+    index, text = split(key)
+    text_keys = dict(_text_keys(key))
+    progress = _Progress(session, tag, count(ranges))
+    async for rows in ahead(session.desk.messages.fetch_rows(mailbox_id, ranges, _want(key, text_keys))):
+        await progress.tell(len(rows))
+        if not isinstance(index, All):
+            rows = [row for row in rows if evaluate(index, _Message(row))]
+        answered: SearchKey = key
+        if text is not None and rows:
+            answered = await _answered(session, rows, key, text_keys)
+            rows = [row for row in rows if evaluate(answered, _Message(row))]
+        found.take(rows, answered)
+        await asyncio.sleep(0)
+    return found
+
+
+class _Progress:
+    """How much of a search is done, told from time to time."""
+
+    def __init__(self, session: ImapSession, tag: bytes | None, goal: int) -> None:
+        self._session = session
+        self._tag = tag
+        self._goal = goal
+        self._done = 0
+        self._clock = asyncio.get_running_loop().time
+        self._next = self._clock() + PROGRESS_AFTER
+
+    async def tell(self, more: int) -> None:
+        if self._tag is not None and self._clock() >= self._next:
+            self._next = self._clock() + PROGRESS_AFTER
+            code = response.code_inprogress(self._tag, self._done, max(self._goal, self._done))
+            self._session.write(response.untagged_status(response.Condition.OK, b"Still searching", code))
+            await self._session.connection.drain()
+        self._done += more
+
+
+class _Message:
+    """A row as `evaluate` reads it; keys of text have been replaced by UIDs before."""
+
+    __slots__ = ("_row", "flags", "uid")
+
+    recent = False
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self.uid: int = row[0]
+        self.flags: int = row[1]
+
+    @property
+    def modseq(self) -> int:
+        return int(self._row[2])
+
+    @property
+    def size(self) -> int:
+        return int(self._row[4])
+
+    @property
+    def internal_date(self) -> datetime:
+        return datetime.fromtimestamp(self._row[3], UTC)
+
+    @property
+    def saved_date(self) -> date:
+        return datetime.fromtimestamp(self._row["saved_at"], UTC).date()
+
+    def sent_date(self) -> date | None:
+        day = self._row["sent_day"]
+        return None if day is None else _EPOCH + timedelta(days=day)
+
+    @property
+    def email_id(self) -> bytes:
+        return email_id(self._row["entry"])
+
+    @property
+    def thread_id(self) -> bytes:
+        return thread_id(self._row["entry"], self._row["message_id"], self._row["refs"])
+
+    def header(self, name: bytes) -> Sequence[str]:
+        raise TypeError("header keys are answered before")
+
+    def text_contains(self, text: str) -> bool:
+        raise TypeError("text keys are answered before")
+
+    def body_contains(self, text: str) -> bool:
+        raise TypeError("body keys are answered before")
+
+
+async def _answered(session: ImapSession, rows: Sequence[Row], key: SearchKey, text_keys: _TextKeys) -> SearchKey:
+    """Search the text of rows for all keys at once; return the key with UIDs in their place."""
+    if not text_keys:
+        return key
+    found = await session.desk.search.matches(rows, list(text_keys.values()))
+    answers = {asked: InUids(compact(uids)) for asked, uids in zip(text_keys, found, strict=True)}
+    return transform(key, lambda leaf: answers.get(leaf, leaf))
+
+
+def _want(key: SearchKey, text_keys: _TextKeys) -> Want:
+    if _asks_flags_only(key):
+        return Want.BRIEF
+    want = Want.CONTENT if text_keys else Want.BASE
+    for leaf in leaves(key):
+        want |= _WANTS.get(type(leaf), Want.BASE)
+    return want
+
+
+_WANTS: dict[type[SearchKey], Want] = {
+    SentDate: Want.SENT,
+    SavedDate: Want.SAVED,
+    EmailId: Want.IDS,
+    ThreadId: Want.IDS,
+}
+
+
+def _asks_flags_only(key: SearchKey) -> bool:
+    match key:
+        case Not(inner):
+            return _asks_flags_only(inner)
+        case Or(left, right):
+            return _asks_flags_only(left) and _asks_flags_only(right)
+        case And(keys):
+            return all(map(_asks_flags_only, keys))
+        case _:
+            return isinstance(key, Flags | InUids | All | Nothing | Recent)
+
+
+def _text_keys(key: SearchKey) -> Iterable[tuple[SearchKey, TextKey]]:
+    for leaf in leaves(key):
+        match leaf:
+            case Text(text):
+                yield leaf, TextKey(Scope.TEXT, text)
+            case Body(text):
+                yield leaf, TextKey(Scope.BODY, text)
+            case Header(name, text):
+                yield leaf, TextKey(Scope.HEADER, text, name)
