@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from shared.db import Work
 from shared.imap.flags import FlagSet, Keywords
-from shared.mailbox.errors import LimitReached, MailboxExists
+from shared.mailbox.errors import LimitReached, MailboxExists, NotAllowed
 from shared.mailbox.keywords import MAX_KEYWORDS, keywords_of, learn
 from shared.mailbox.mailbox import sql
 from shared.mailbox.mailboxes import create
@@ -21,8 +21,8 @@ def make_missing(account_id: int, wanted: Mapping[str, str], now: int) -> Work[N
             continue
         try:
             yield from create(account_id, name, now, use)
-        except MailboxExists:
-            continue  # as the parent of one before
+        except (MailboxExists, NotAllowed):
+            continue  # as the parent of one before, or a name kept for what others share
         except LimitReached:
             return
         yield sql.subscribe(account_id=account_id, name=name)

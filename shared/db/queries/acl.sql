@@ -8,6 +8,15 @@ WHERE lower(g.target) = :address
 UNION ALL SELECT a.mailbox_id, a.identifier, a.rights FROM alias g JOIN acl a ON a.identifier = '-' || g.address
 WHERE lower(g.target) = :address
 
+-- name: subscriptions_and_grants
+-- Both at once, because LIST asks for both: mailbox 0 is a subscription.
+SELECT CAST(0 AS BIGINT) AS mailbox_id, name AS identifier, '' AS rights FROM subscription WHERE account_id = :account_id
+UNION ALL SELECT mailbox_id, identifier, rights FROM acl WHERE identifier IN (:identifiers...)
+UNION ALL SELECT a.mailbox_id, a.identifier, a.rights FROM alias g JOIN acl a ON a.identifier = g.address
+WHERE lower(g.target) = :address
+UNION ALL SELECT a.mailbox_id, a.identifier, a.rights FROM alias g JOIN acl a ON a.identifier = '-' || g.address
+WHERE lower(g.target) = :address
+
 -- name: grants_on
 SELECT identifier, rights FROM acl WHERE mailbox_id = :mailbox_id AND (identifier IN (:identifiers...)
   OR identifier IN (SELECT address FROM alias WHERE lower(target) = :address)

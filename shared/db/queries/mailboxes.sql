@@ -49,5 +49,12 @@ INSERT INTO subscription (account_id, name) VALUES (:account_id, :name) ON CONFL
 -- name: unsubscribe
 DELETE FROM subscription WHERE account_id = :account_id AND name = :name
 
+-- name: deleted_size
+SELECT CAST(coalesce(sum(size), 0) AS BIGINT) AS size FROM message
+WHERE mailbox_id = :id AND expunged_at IS NULL AND flags & 8 <> 0
+
+-- name: set_special_use
+UPDATE mailbox SET special_use = :special_use WHERE id = :id
+
 -- name: modseqs
 SELECT id, account_id, modseq FROM mailbox WHERE id IN (:ids...)
