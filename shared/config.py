@@ -81,6 +81,11 @@ class CommonSettings(BaseSettings):
         description="Networks (CIDR, JSON list) of TCP proxies, whose connections begin with the PROXY protocol.",
     )
     resolver: str = Field("", description="`ADDR:PORT` of the DNS resolver; empty: the system's.")
+    scanners: Path | None = Field(
+        None,
+        description="TOML file of spam and virus scanners, or a folder of such files (docs/filters.md); empty: "
+        "scanners.toml in the data folder, if there is one.",
+    )
     queue_lease: float = Field(
         60.0, ge=1, description="Seconds after which the work of a worker that fell silent is taken by another."
     )
@@ -156,6 +161,12 @@ class CommonSettings(BaseSettings):
     def redis(self) -> str:
         """The Redis URL with the default and the password filled in."""
         return _with_password(self.redis_url or f"unix://{embedded_socket(self.data)}", self.redis_password_file)
+
+    @property
+    def scanner_file(self) -> Path | None:
+        """The scanners' file with the default filled in; None when there is none."""
+        default = self.data / "scanners.toml"
+        return self.scanners or (default if default.is_file() else None)
 
     @property
     def name(self) -> str:

@@ -15,6 +15,7 @@ from services.mta.connection import Connection
 from services.mta.desk import Desk
 from services.mta.login import Logins
 from services.mta.recipients import Recipients
+from services.mta.scan import make_screening
 from services.mta.session import MailSession
 from services.mta.settings import MtaSettings
 from shared.address import Address
@@ -22,6 +23,7 @@ from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.errors import MailFailure
+from shared.filters.configuration import load_scanners
 from shared.maillog import MailLog
 from shared.metrics import SMTP_CONNECTIONS
 from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
@@ -96,6 +98,8 @@ class MtaWorker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._rejections.flush(everything=True)
+        if self._desk.screening is not None:
+            await self._desk.screening.close()
         await self._redis.aclose()
         await self._database.close()
 
@@ -108,13 +112,23 @@ class MtaWorker:
         settings, limits = self._settings, self._settings.limits
         hostname = settings.name
         trusted = Networks(settings.trusted_networks)
+        recipients = Recipients(self._directory, hostname, limits)
+        screening = make_screening(
+            load_scanners(settings.scanner_file),
+            hostname,
+            settings.journal,
+            self._journal.large,
+            recipients,
+            limits.message_size,
+        )
         return Desk(
             hostname=hostname,
             limits=limits,
             gate=ConnectionGate(limits.connections, limits.connections_per_ip),
             tls=tls,
-            recipients=Recipients(self._directory, hostname, limits),
-            acceptance=Acceptance(self._journal, self._outbox.put, hostname, time.time),
+            recipients=recipients,
+            acceptance=Acceptance(self._journal, self._outbox.put, hostname, time.time, screening),
+            screening=screening,
             logins=Logins(self._directory, LoginThrottle(self._redis), Throttle(self._redis), limits, self._log),
             log=self._log,
             is_trusted=trusted.__contains__,

@@ -56,7 +56,6 @@ class Transaction:
     body: Body | None = None  # while BDAT goes on
     broken: bool = False  # a BDAT was refused: the rest only gets read (RFC 3030 §2)
     milters: SessionMilters | None = None  # who listen to it
-    told: set[str] = field(default_factory=set)  # recipients that they have heard of
 
 
 @lru_cache(maxsize=1024)  # one client's messages have it in common

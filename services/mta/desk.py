@@ -10,6 +10,7 @@ from services.mta.accept import Acceptance
 from services.mta.limits import Limits
 from services.mta.login import Logins
 from services.mta.recipients import Recipients
+from services.mta.scan import Screening
 from shared.maillog import MailLog
 from shared.net import ConnectionGate, TlsContexts
 from shared.operations.rejections import Rejection
@@ -32,5 +33,6 @@ class Desk:
     log: MailLog
     is_trusted: Callable[[str], bool]
     plaintext_auth: bool = False
+    screening: Screening | None = None  # scanners, if there are any
     reject: Callable[[Rejection], None] = lambda rejection: None  # puts it on record, without waiting
     sessions: set[Connection] = field(default_factory=set)

@@ -16,6 +16,8 @@ from services.mta.commands import Mail, parse_bdat, parse_mail, parse_rcpt
 from services.mta.connection import Connection, Farewell
 from services.mta.input import LineTooLong
 from services.mta.limits import EXCESS, MAX_AUTH_LINE, MAX_HELO, MAX_LINE
+from services.mta.milters import SessionMilters
+from services.mta.scan import Screening
 from services.mta.text import DataText
 from shared.errors import MailFailure, PermanentFailure
 from shared.ids import new_id
@@ -34,6 +36,7 @@ class MailSession(Connection):
     """One client's commands."""
 
     _text_since = 0.0
+    _milters: SessionMilters | None = None
 
     async def _obey(self, line: bytes) -> None:
         verb, argument = _split(line)
@@ -65,6 +68,7 @@ class MailSession(Connection):
         if hostname is None or len(hostname) > MAX_HELO or not _HELO.match(hostname):
             raise replies.BAD_HELO()
         await self._drop_transaction()
+        self._leave_milters()
         self._client.helo, self._client.extended = hostname, extended
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
@@ -75,6 +79,7 @@ class MailSession(Connection):
         await self.push(replies.READY_FOR_TLS)
         await self._drop_transaction()
         await self._flush()
+        self._leave_milters()
         self._client.forget()
         await self._start_tls()
 
@@ -124,13 +129,16 @@ class MailSession(Connection):
             raise replies.NESTED_MAIL()
         self._require_login()
         mail = parse_mail(arg or "", extended=self._client.extended)
+        transaction = Transaction(mail, new_id())
         try:
             await self._desk.recipients.check_sender(self._client, mail)
             await self._desk.acceptance.check_space()
+            if self._desk.screening is not None:
+                await self._tell_milters(self._desk.screening, transaction)
         except MailFailure as failure:
             self._tell_refusal(mail, failure)
             raise
-        self._transaction = Transaction(mail, new_id())
+        self._transaction = transaction
         await self.push(replies.SENDER_OK)
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -141,10 +149,36 @@ class MailSession(Connection):
         try:
             rcpt = parse_rcpt(arg or "", extended=self._client.extended, smtputf8=transaction.mail.smtputf8)
             await self._desk.recipients.add(self._client, transaction, rcpt)
+            if transaction.milters is not None:
+                await self._ask_milters(transaction.milters, transaction)
         except MailFailure as failure:
             self._tell_refusal(transaction.mail, failure, arg or "")
             raise
         await self.push(replies.RECIPIENT_OK)
+
+    async def _tell_milters(self, screening: Screening, transaction: Transaction) -> None:
+        if self._milters is None:
+            self._milters = screening.milters_for(self._client)
+        transaction.milters = self._milters
+        if self._milters is not None:
+            await self._unhurried(self._milters.mail(transaction.mail, transaction.entry))
+
+    async def _ask_milters(self, milters: SessionMilters, transaction: Transaction) -> None:
+        key, recipient = next(reversed(transaction.recipients.items()))
+        try:
+            await self._unhurried(milters.rcpt(recipient.address))
+        except MailFailure:
+            del transaction.recipients[key]
+            raise
+
+    def _leave_milters(self) -> None:
+        milters, self._milters = self._milters, None
+        if milters is not None:
+            milters.hang_up()
+
+    def _close(self) -> None:
+        self._leave_milters()
+        super()._close()
 
     def _require_greeting(self) -> None:
         if not self._client.helo:
