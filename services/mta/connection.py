@@ -49,7 +49,7 @@ class Connection(SMTP):
         self._client = Client("", role)
         self._transaction: Transaction | None = None
         self._commands = self._errors = 0  # since the last accepted message
-        self._admitted = self._idle = self._working = self._leaving = self._ended = False
+        self._admitted = self._idle = self._working = self._leaving = self._ended = self._choked = False
         self._heard = loop.time()
 
     def came_from(self, ip: str) -> None:
@@ -68,9 +68,22 @@ class Connection(SMTP):
         self._admitted = True
         self._client.ip, self._client.trusted = ip, self._desk.is_trusted(ip)
         self._client.tls = describe_tls(stream)  # of a port with implicit TLS
-        self._input.transport = stream
+        self._input.transport = self.transport = stream
         self._desk.sessions.add(self)
-        super().connection_made(stream)
+        self._writer = asyncio.StreamWriter(stream, self, None, self.loop)
+        self._reset_timeout()
+        # not SMTP's own connection_made: it makes a session and an envelope that nobody reads, and logs
+        self._handler_coroutine = self.loop.create_task(self._handle_client())
+
+    def pause_writing(self) -> None:
+        """Note that the client doesn't read its replies."""
+        self._choked = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        self._choked = False
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends."""
@@ -207,7 +220,8 @@ class Connection(SMTP):
     async def _flush(self) -> None:
         if self._replies:
             self._say()
-            await self._writer.drain()  # waits for a client that doesn't read
+            if self._choked:
+                await self._writer.drain()
 
     def _say(self) -> None:
         if self._replies and not self._writer.is_closing():
