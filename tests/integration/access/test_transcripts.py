@@ -1,7 +1,9 @@
 """Conversations as they look on the wire: tests/transcripts/imap and pop3.
 
     C: what the client sends            S: what the server must send; `...` stands for anything in a line
+    S~: what the server must send after any lines
     C2: S2: another client of the same account        # a comment
+    X: octets that the client sends, with Python's escapes, and no line end
     D: name    deliver a message of MESSAGES to alice, as the MDA does
 
 The greeting is read before the first line, so that a transcript begins with a command.
@@ -19,7 +21,7 @@ from tests.integration.access.messages import MESSAGES
 from tests.integration.access.wire import Client
 
 FOLDER = Path(__file__).parents[2] / "transcripts"
-_STEP = re.compile(r"(C|S|D)(\d?): ?(.*)")
+_STEP = re.compile(r"(C|S|D|X)(\d?)(~?): ?(.*)")
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("imap/*.txt")), ids=lambda path: path.stem)
@@ -44,7 +46,7 @@ def _play(path: Path, access: RunningAccess, port: int) -> None:
             continue
         step = _STEP.fullmatch(text)
         assert step is not None, f"{path.name}:{number}: {text}"
-        kind, who, line = step.groups()
+        kind, who, later, line = step.groups()
         if kind == "D":
             access.deliver(MESSAGES[line])
             continue
@@ -53,7 +55,12 @@ def _play(path: Path, access: RunningAccess, port: int) -> None:
         if kind == "C":
             clients[who].send(line.encode() + b"\r\n")
             continue
-        got = clients[who].file.readline().decode()
+        if kind == "X":
+            clients[who].send(line.encode("latin-1").decode("unicode_escape").encode("latin-1"))
+            continue
+        got = clients[who].file.readline().decode("utf-8", "backslashreplace")
+        while later and got and not _matches(line, got.removesuffix("\r\n")):
+            got = clients[who].file.readline().decode("utf-8", "backslashreplace")
         assert _matches(line, got.removesuffix("\r\n")), f"{path.name}:{number}: expected {line!r}, got {got!r}"
     assert clients
     for client in clients.values():
