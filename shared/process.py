@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from shared.errors import ConfigurationError, PacketboatError
 from shared.maillog import MailLog
 
 REPORT_INTERVAL = 0.5  # seconds between a worker's reports
+GARBAGE_THRESHOLD = 20_000  # objects made and not yet gone, as `gc.set_threshold` has it
 REPORT_STALE = 10.0  # seconds after which a silent worker isn't ready
 RESTART_PAUSE = (0.1, 5.0)  # seconds before a dead worker is replaced: first, at most
 QUICK_DEATH = 10.0  # seconds: a worker that lives shorter doubles the pause
@@ -272,6 +274,16 @@ def run_worker(name: str, worker: Worker, grace: float, pipe: int) -> int:
         return runner.run(_work(name, worker, grace, pipe))
 
 
+def _settle_garbage() -> None:
+    """Have the collector pass over what lives as long as the process, and look less often at what comes and goes.
+
+    As Python sets it, reading some thousand rows makes it look through all modules, several times a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
+
+
 async def _work(name: str, worker: Worker, grace: float, pipe: int) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -280,6 +292,7 @@ async def _work(name: str, worker: Worker, grace: float, pipe: int) -> int:
     parent = os.getppid()
     log = MailLog(name)
     await worker.start()
+    _settle_garbage()
     log.info("started", pid=os.getpid())
     while not stop.is_set():
         _report(pipe, await worker.problems())
