@@ -121,6 +121,17 @@ def count(ranges: Iterable[Range]) -> int:
     return sum(high - low + 1 for low, high in ranges)
 
 
+def window(ranges: Iterable[Range], first: int, last: int) -> tuple[Range, ...]:
+    """Return the ranges of the numbers from one place to before another, counted from 0."""
+    cut: list[Range] = []
+    for low, high in ranges:
+        length = high - low + 1
+        if first < length and last > 0:
+            cut.append((low + max(first, 0), min(high, low + last - 1)))
+        first, last = first - length, last - length
+    return tuple(cut)
+
+
 def contains(ranges: Sequence[Range], number: int) -> bool:
     """Say whether sorted, disjoint ranges contain the number."""
     low, high = 0, len(ranges)

@@ -16,7 +16,8 @@ from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.fetch import BodySection, FetchItem, sets_seen
 from shared.imap.flags import SEEN, FlagSet
-from shared.imap.sequence import Range, compact, intersect, subtract
+from shared.imap.search_return import Partial
+from shared.imap.sequence import Range, compact, count, intersect, subtract, window
 from shared.imap.state import Extension
 from shared.mailbox.content import Failure
 from shared.mailbox.errors import MessageGone
@@ -68,14 +69,19 @@ async def _asked_for(session: ImapSession, command: commands.Fetch) -> tuple[Ran
     selected = session.the_selected()
     ranges = selected.resolve(command.messages, uid=command.uid)
     if command.changed_since is None:
-        return ranges
+        return _windowed(ranges, command.partial)
     difference = await session.desk.messages.difference(selected.mailbox_id, command.changed_since)
     if command.vanished:
         asked = intersect(difference.vanished, command.messages.resolve(0))
         for line in vanished_lines(subtract(asked, tuple(selected.view.ranges())), earlier=True):
             session.write(line)
             await session.connection.drain()
-    return intersect(ranges, difference.changed)
+    return _windowed(intersect(ranges, difference.changed), command.partial)
+
+
+def _windowed(ranges: tuple[Range, ...], partial: Partial | None) -> tuple[Range, ...]:
+    """Return the part of a command's messages that PARTIAL leaves (RFC 9394 §3.2)."""
+    return ranges if partial is None else window(ranges, *partial.window(count(ranges)))
 
 
 async def _mark_seen(session: ImapSession, ranges: Sequence[Range]) -> frozenset[int]:
@@ -86,7 +92,9 @@ async def _mark_seen(session: ImapSession, ranges: Sequence[Range]) -> frozenset
         unseen += [row[0] for row in rows if not row[1] & SEEN]
     if not unseen:
         return frozenset()
-    change = await messages.store_flags(selected.account_id, selected.mailbox_id, compact(unseen), StoreMode.ADD, FlagSet(SEEN))
+    change = await messages.store_flags(
+        selected.account_id, selected.mailbox_id, compact(unseen), StoreMode.ADD, FlagSet(SEEN)
+    )
     if change.changed:
         selected.told(change.modseq)
     return frozenset(unseen)
@@ -101,6 +109,7 @@ async def _show_rows(
     async for rows in ahead(chunks):
         known, numbers = number_rows(selected.view, rows, plan.uid_only)
         progress.shown += len(known)
+        await session.learn_keywords(known)
         session.write(render(plan, known, numbers, selected.flags, (), told))
         await session.connection.drain()
         await asyncio.sleep(0)
@@ -119,6 +128,7 @@ async def _show_bodies(
             known, numbers = number_rows(selected.view, rows, plan.uid_only)
             if len(known) == len(rows):
                 progress.shown += len(known)
+                await session.learn_keywords(known)
                 session.write(render(plan, known, numbers, selected.flags, columns, told))
             await session.connection.drain()
 
@@ -192,6 +202,7 @@ async def _show_long(session: ImapSession, plan: Plan, row: Row, told: frozenset
     number = selected.view.sequence(row["uid"])
     if number is None:
         return
+    await session.learn_keywords((row,))
     session.write(HEADS[plan.uid_only] % (row["uid"] if plan.uid_only else number))
     for place, item in enumerate(plan.items):
         session.write(b" " if place else b"")
