@@ -23,6 +23,20 @@ _ALWAYS = (
     b"CHILDREN",
     b"SPECIAL-USE",
     b"MOVE",
+    b"ESEARCH",
+    b"SEARCHRES",
+    b"WITHIN",
+    b"SEARCH=FUZZY",
+    b"MULTISEARCH",
+    b"SORT",
+    b"SORT=DISPLAY",
+    b"ESORT",
+    b"THREAD=ORDEREDSUBJECT",
+    b"THREAD=REFERENCES",
+    b"CONTEXT=SEARCH",
+    b"CONTEXT=SORT",
+    b"PARTIAL",
+    b"INPROGRESS",
 )
 SERVER_ID: dict[bytes, bytes | None] = {b"name": b"Packetboat"}
 
