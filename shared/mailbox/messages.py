@@ -125,6 +125,10 @@ class Messages:
         """Return what changed after mod-sequence `since` (the last `changes` or `select` had)."""
         return await self._database.read(_changes, mailbox_id, since)
 
+    async def keywords(self, mailbox_id: int) -> Keywords:
+        """Return a mailbox's keywords as they are now."""
+        return await self._database.read(keywords_of, mailbox_id)
+
     def fetch_rows(self, mailbox_id: int, ranges: Iterable[Range], want: Want = Want.BASE) -> Fetched:
         """Yield lists of rows by ascending UID; see shared.mailbox.rows for their columns."""
         return fetch_rows(self._database, mailbox_id, ranges, want)

@@ -71,6 +71,7 @@ async def _tell_difference(
         await session.connection.drain()
     changed = known_of(selected.view, intersect(difference.changed, known_uids(resync, uidnext)))
     async for rows in session.desk.messages.fetch_rows(selected.mailbox_id, changed):
+        await session.learn_keywords(rows)
         session.write(selected.render_flags(rows, with_uid=True, enabled=session.enabled))
         await session.connection.drain()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.imap import response
 from shared.imap.acl import ALL_RIGHTS, FLAG_RIGHTS, READ_WRITE_RIGHTS, changeable_flags
-from shared.imap.flags import ALL_BITS, KEYWORD_BITS, FlagLists, FlagSet, Keywords
+from shared.imap.flags import ALL_BITS, KEYWORD_BITS, KEYWORD_SHIFT, FlagLists, FlagSet, Keywords
 from shared.imap.sequence import Range, SequenceSet, intersect, normalise, subtract
 from shared.imap.state import WITH_UID, WITH_VANISHED, Extension
 from shared.imap.view import View
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from services.access.imap.context import Kept
 
 REPORT_LINES = 1_000  # lines (or ranges of UIDs) that are joined for one write
-_MODSEQ = itemgetter(2)
+_FLAGS, _MODSEQ = itemgetter(1), itemgetter(2)
 
 
 class Selected:
@@ -107,6 +107,11 @@ class Selected:
             return b""
         self.flags = FlagLists(keywords)
         return self.known_flags()
+
+    def lacks_keywords(self, rows: Sequence[Any]) -> bool:
+        """Say whether (uid, flags, …) rows have keywords that the client hasn't heard of."""
+        limit = 1 << (KEYWORD_SHIFT + len(self.flags.keywords.names))
+        return max(map(_FLAGS, rows), default=0) >= limit
 
     def known_flags(self) -> bytes:
         """Return the FLAGS and PERMANENTFLAGS responses."""
@@ -207,7 +212,7 @@ class Selected:
     def _sort(self, rows: Sequence[Any]) -> list[int]:
         """Note expunges; return the UIDs that are new."""
         last = self.view.largest_uid
-        gone = [row for row in rows if row[3] is not None]
+        gone = [row for row in rows if row[3] is not None and row[0] in self.view]
         if gone:
             self.view.expunge(row[0] for row in gone)
             self._hold(min(map(_MODSEQ, gone)))

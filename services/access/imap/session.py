@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from services.access.connection import Connection, Goodbye
 from services.access.desk import Desk
@@ -250,6 +251,12 @@ class ImapSession:
             await self.connection.drain()
         if following is not None:
             await following.after()
+
+    async def learn_keywords(self, rows: Sequence[Any]) -> None:
+        """Tell the client of keywords it hasn't heard of, so that the flags of rows are shown whole."""
+        selected = self.the_selected()
+        if selected.lacks_keywords(rows):
+            self.write(selected.learn(await self.desk.messages.keywords(selected.mailbox_id)))
 
     def tell_highest(self, code: bytes | None = None) -> None:
         """Tell how far the client has been told of changes, if it has to know (RFC 7162 §3.2.4)."""
