@@ -83,6 +83,14 @@ class MailLog:
         """A recipient failed for good; the report is entry `child` ("" when none may be sent)."""
         self._log.info("bounced", entry=entry, recipient=recipient, reason=reason, child=child)
 
+    def filtered(self, entry: str, *, recipient: str, what: str, **details: str) -> None:
+        """A filter discarded a message, answered it or told somebody of it."""
+        self._log.info("filtered", entry=entry, recipient=recipient, what=what, **details)
+
+    def quarantined(self, entry: str, *, recipient: str, reason: str) -> None:
+        """A recipient's mail was kept back, or thrown away, as a scanner wanted."""
+        self._log.info("quarantined", entry=entry, recipient=recipient, reason=reason)
+
     def login(self, *, ip: str, account: str, protocol: str) -> None:
         """Somebody logged in."""
         self._log.info("login", ip=ip, account=account, protocol=protocol)

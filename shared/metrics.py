@@ -33,6 +33,12 @@ DELIVERY_SECONDS = Histogram(
     "From acceptance to the mailbox",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300),
 )
+SIEVE_RUNS = Counter("packetboat_sieve_runs_total", "Runs of Sieve scripts on a message by outcome", ["outcome"])
+SIEVE_SECONDS = Histogram(
+    "packetboat_sieve_seconds",
+    "Duration of one run of an account's Sieve scripts",
+    buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1, 1, 5),
+)
 
 # relay
 RELAY_OUTCOMES = Counter("packetboat_relay_outcomes_total", "Recipients by what became of them", ["outcome"])

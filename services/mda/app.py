@@ -145,6 +145,7 @@ class MdaWorker:
             Children(self._writer, directory, settings.name),
             announcer,
             self._log,
+            hostname=settings.name,
             limits=Limits(settings.mda_isolation_time, settings.mda_stuck_time),
         )
 

@@ -8,7 +8,7 @@ the sweep finds it (DESIGN §5).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -42,6 +42,25 @@ class Child:
         return self.envelope.id
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a redirect asks of the next server (RFC 6009); "" for what the message came with."""
+
+    notify: str = ""
+    ret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message to be written; `compose` is given its Message-ID and date, `name` tells several of one kind apart."""
+
+    compose: Callable[[str, datetime], bytes]
+    name: str = ""
+
+
+NO_WISH = Wish()
+
+
 class Children:
     """Makes and journals children; `hostname` is what reports name as their author."""
 
@@ -58,33 +77,79 @@ class Children:
         self._hostname = hostname
         self._clock = clock
 
-    def redirect(self, entry: Entry, recipient: Recipient, target: Address) -> Child:
-        """Send the message on as it is, from its sender; a field is added by which a loop is known."""
+    async def redirect(
+        self, entry: Entry, recipient: Recipient, target: Address, *, wish: Wish = NO_WISH, body: bytes | None = None
+    ) -> Child:
+        """Send the message on, from its sender by way of us (SRS); a field is added by which a loop is known.
+
+        `body` is the message as a filter changed it.
+        """
         parent = entry.envelope
         to = str(target)
         envelope = Envelope(
             id=child_id(parent.id, recipient.address, Kind.REDIRECT, to),
-            sender=parent.sender,
+            sender=await self._return_path(parent.sender, recipient),
             recipients=(
                 Recipient(
                     to,
-                    Lane.RELAY,
+                    await self._lane(target),
                     orcpt=recipient.orcpt or f"rfc822;{recipient.address}",
-                    notify=_without_success(recipient.notify),
+                    notify=wish.notify or _without_success(recipient.notify),
                 ),
             ),
             received_at=parent.received_at,
             kind=Kind.REDIRECT,
             parent=parent.id,
             hops=parent.hops + 1,
-            ret=parent.ret,
+            ret=wish.ret or parent.ret,
             envid=parent.envid,
             smtputf8=parent.smtputf8 or not target.is_ascii,
             eight_bit=parent.eight_bit,
             message_id=parent.message_id,
             origin=Origin(service="mda"),
         )
-        return Child(envelope, delivered_to_header(recipient.address), entry.message)
+        return Child(envelope, delivered_to_header(recipient.address), entry.message if body is None else body)
+
+    async def automatic(
+        self, entry: Entry, recipient: Recipient, kind: Kind, account: str, targets: Iterable[Address], message: Draft
+    ) -> list[Child]:
+        """Write to somebody in an account's name, from `<>`; a child for each lane (RFC 3834 §4, RFC 5436 §2.2)."""
+        lanes: dict[Lane, list[Recipient]] = {}
+        for target in targets:
+            lane = await self._lane(target)
+            lanes.setdefault(lane, []).append(Recipient(str(target), lane, notify="NEVER"))
+        return [
+            self._automatic(entry, recipient, kind, f"{account}\0{lane}", to, message) for lane, to in lanes.items()
+        ]
+
+    def _automatic(
+        self, entry: Entry, recipient: Recipient, kind: Kind, what: str, to: list[Recipient], message: Draft
+    ) -> Child:
+        identity = child_id(entry.id, recipient.address, kind.value, what, message.name)
+        message_id = f"<{identity}@{self._hostname}>"
+        body = message.compose(message_id, datetime.fromtimestamp(self._clock(), UTC))
+        envelope = Envelope(
+            id=identity,
+            sender="",
+            recipients=tuple(to),
+            received_at=int(self._clock() * 1_000_000),
+            kind=kind,
+            parent=entry.id,
+            smtputf8=not all(one.address.isascii() for one in to),
+            eight_bit=not body.isascii(),
+            message_id=message_id,
+            origin=Origin(service="mda"),
+        )
+        return Child(envelope, b"", body)
+
+    async def _return_path(self, sender: str, recipient: Recipient) -> str:
+        address = _parsed(sender)
+        if address is None:
+            return sender
+        return str(await self._directory.return_path(address, recipient.address.rpartition("@")[2].lower()))
+
+    async def _lane(self, target: Address) -> Lane:
+        return Lane.DELIVERY if await self._directory.is_local_domain(target.domain) else Lane.RELAY
 
     async def bounce(self, entry: Entry, recipient: Recipient, target: str, failure: Failure) -> Child | None:
         """Report a failure to the sender; None where no report may be sent (RFC 5321 §6.1, RFC 3461 §4.1)."""
@@ -107,6 +172,10 @@ class Children:
         """Make a child durable and return what to push to the queue; JournalFull, JournalFailed."""
         lane = child.envelope.recipients[0].lane
         return Item(child.id, lane, (await store(self._writer, child.envelope, child.head, child.body)).encode())
+
+    async def write(self, envelope: Envelope, body: bytes) -> Reference:
+        """Make a message durable that goes nowhere but into a mailbox; JournalFull, JournalFailed."""
+        return await store(self._writer, envelope, b"", body)
 
     async def _report(
         self, entry: Entry, recipient: Recipient, target: str, kind: DsnKind, reported: DsnRecipient

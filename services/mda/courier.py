@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from services.mda.acting import Acting
 from services.mda.children import Children, store
 from services.mda.entry import Entry
 from services.mda.expansions import Expansions
@@ -18,6 +19,7 @@ from services.mda.failure import OF_REFUSAL
 from services.mda.isolation import IsolationFailed, render_isolated
 from services.mda.loading import GROUP_BYTES, Pending, Unreadable, groups, load
 from services.mda.routing import Route, Router
+from services.mda.sieving import Sieving
 from services.mda.unparsed import unparsed
 from shared.db import Database, Work
 from shared.db import load as load_queries
@@ -28,7 +30,7 @@ from shared.journal.reference import Reference
 from shared.journal.writer import Writer
 from shared.mailbox.blobs import NewBlob
 from shared.mailbox.deliver import History, deliver, history, hold
-from shared.mailbox.job import Fate, Job, Result
+from shared.mailbox.job import Fate, Job, Outcome, Result
 from shared.maillog import MailLog
 from shared.message.envelope import Lane
 from shared.metrics import DELIVERED, DELIVERY_SECONDS
@@ -80,6 +82,7 @@ class Courier:
         announce: Callable[[Iterable[int]], None],
         log: MailLog,
         *,
+        hostname: str = "localhost",
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,6 +94,8 @@ class Courier:
         self._expansions = expansions
         self._children = children
         self._router = Router(children)
+        self._sieving = Sieving(database, hostname, clock=clock)
+        self._acting = Acting(children)
         self._announce = announce
         self._log = log
         self._limits = limits or Limits()
@@ -147,7 +152,9 @@ class Courier:
                 if entry is not None:
                     entries.append(entry)
         batch = _Batch()
-        await self._deliver_all(await self._routes(entries), batch)
+        routes = await self._routes(entries)
+        await self._filter(routes)
+        await self._deliver_all(routes, batch)
         self._announce(batch.accounts)
         await self._queue.finish([entry.lease for entry in entries])
 
@@ -218,6 +225,16 @@ class Courier:
             for entry, recipient in wanted
         ]
 
+    async def _filter(self, routes: Sequence[Route]) -> None:
+        """Have the scripts of those who get the message decide; a message that failed before is delivered without."""
+        trusted = [route for route in routes if route.entry.lease.deliveries <= MAX_DELIVERIES]
+        try:
+            cases = await asyncio.wait_for(self._sieving.decide(trusted), self._limits.stuck)
+        except TimeoutError:
+            raise Stuck(f"scripts take over {self._limits.stuck} s: {routes[0].entry.id} …") from None
+        for case in cases:
+            case.route.plans[case.account.id] = await self._acting.plan(case)
+
     # Delivering
 
     async def _deliver_all(self, routes: Sequence[Route], batch: _Batch) -> None:
@@ -258,6 +275,8 @@ class Courier:
                 case Fate.REWRITTEN:
                     entry = route.entry
                     entry.reference = await store(self._writer, entry.envelope, b"", entry.message)
+                    for plan in route.plans.values():
+                        await self._acting.store_again(plan)
                     again.append(route)
                 case Fate.DUPLICATE:
                     self._log.info("repeated", entry=route.entry.id, recipient=route.recipient.address)
@@ -337,7 +356,9 @@ class Courier:
         for record in result.recorded:
             DELIVERED.labels(record.outcome.value).inc()
             child = record.detail.get("child", "")
-            if "reason" in record.detail:
+            if record.outcome in (Outcome.DISCARDED, Outcome.ANSWERED, Outcome.NOTIFIED):
+                self._log.filtered(entry.id, recipient=recipient, what=record.outcome.value, **record.detail)
+            elif "reason" in record.detail:
                 self._log.bounced(entry.id, recipient=recipient, reason=record.detail["reason"], child=child)
             else:
                 self._log.redirected(entry.id, recipient=recipient, target=record.target, child=child)

@@ -22,6 +22,7 @@ class Entry:
     message: bytes
     rendered: Rendered
     scanned: tuple[Verdict, ...] = ()  # what the MDA's scanners and filters said
+    added: bytes = b""  # header fields that they add to each recipient's copy
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from services.mda.children import Child, Children
 from services.mda.entry import Entry
@@ -16,6 +17,9 @@ from shared.mailbox.job import Deliver, Job, Outcome, Record, Step
 from shared.message.compose import delivered_to_header, return_path_header
 from shared.message.envelope import Recipient
 from shared.operations.origin import origin_json
+
+if TYPE_CHECKING:
+    from services.mda.acting import Plan
 
 MAX_HOPS = 10  # redirects that one message may go through here
 MAX_RECEIVED = 100  # Received fields (RFC 5321 §6.3)
@@ -32,6 +36,17 @@ class Route:
     job: Job | None = None
     children: dict[str, Child] = field(default_factory=dict)  # by id
     waited: bool = False
+    plans: dict[int, Plan] = field(default_factory=dict)  # what scripts decided, by account
+
+    @property
+    def receiving(self) -> list[Account]:
+        """The accounts that it leads to."""
+        return [account for account in self.expansion.accounts if account.enabled]
+
+    @property
+    def prefix(self) -> bytes:
+        """The fields that this recipient's copy begins with."""
+        return _prefix(self.entry.envelope.sender, self.recipient.address)
 
 
 class Router:
@@ -43,20 +58,19 @@ class Router:
     async def plan(self, route: Route) -> Job:
         """Fill in a route's job and children; again after something was refused."""
         route.children.clear()
-        steps: list[Step] = [self._deliver(route, account) for account in _receiving(route)]
+        steps = [step for account in route.receiving for step in self._steps(route, account)]
         forwards = self._forwards(route)
-        steps += [self._redirect(route, target) for target in forwards]
+        steps += [await self._redirect(route, target) for target in forwards]
         failures = _failures(route, delivered=bool(steps))
         for target, failure in failures.items():
             steps.append(await self._bounce(route, target, failure))
-        if any(isinstance(step, Deliver) for step in steps) or forwards:
-            await self._confirm(route, expanded=not any(isinstance(step, Deliver) for step in steps))
+        await self._confirm(route, steps)
         steps += _dropped(route, forwards, failures)
         envelope = route.entry.envelope
         route.job = Job(
             blob=NewBlob(envelope.id, route.entry.reference, route.entry.rendered),
             sender=envelope.sender,
-            steps=tuple(steps),
+            steps=_distinct(steps),
             internal_date=envelope.received_at // 1_000_000,
             message_id=envelope.message_id or route.entry.rendered.message_id,
             waited=route.waited,
@@ -64,15 +78,21 @@ class Router:
         )
         return route.job
 
-    def _deliver(self, route: Route, account: Account) -> Deliver:
-        prefix = _prefix(route.entry.envelope.sender, route.recipient.address)
-        return Deliver(route.recipient.address, account.address, account.id, prefix)
+    def _steps(self, route: Route, account: Account) -> list[Step]:
+        """What scripts decided for an account, or its INBOX; without what the transaction refused."""
+        plan = route.plans.get(account.id)
+        if plan is None:
+            steps: list[Step] = [Deliver(route.recipient.address, account.address, account.id, route.prefix)]
+        else:
+            steps = plan.steps
+            route.children |= plan.children
+        return [step for step in steps if not (isinstance(step, Deliver) and step.target in route.refused)]
 
     def _forwards(self, route: Route) -> tuple[Address, ...]:
         return () if route.expansion.forwards and loops(route.entry, route.recipient) else route.expansion.forwards
 
-    def _redirect(self, route: Route, target: Address) -> Record:
-        child = self._children.redirect(route.entry, route.recipient, target)
+    async def _redirect(self, route: Route, target: Address) -> Record:
+        child = await self._children.redirect(route.entry, route.recipient, target)
         route.children[child.id] = child
         return Record(route.recipient.address, str(target), Outcome.REDIRECTED, {"child": child.id})
 
@@ -84,8 +104,12 @@ class Router:
         detail = {"reason": str(failure), "child": child.id}
         return Record(route.recipient.address, target, Outcome.BOUNCED, detail)
 
-    async def _confirm(self, route: Route, *, expanded: bool) -> None:
-        child = await self._children.success(route.entry, route.recipient, expanded=expanded)
+    async def _confirm(self, route: Route, steps: list[Step]) -> None:
+        """Report success where it was asked for, if anybody got the message."""
+        delivered = any(isinstance(step, Deliver) and step.target in _addresses(route) for step in steps)
+        if not delivered and not any(isinstance(s, Record) and s.outcome is Outcome.REDIRECTED for s in steps):
+            return
+        child = await self._children.success(route.entry, route.recipient, expanded=not delivered)
         if child is not None:
             route.children[child.id] = child
 
@@ -104,8 +128,16 @@ def loops(entry: Entry, recipient: Recipient) -> bool:
     return any(value.lower() == key for value in entry.header_values(b"delivered-to"))
 
 
-def _receiving(route: Route) -> list[Account]:
-    return [a for a in route.expansion.accounts if a.enabled and a.address not in route.refused]
+def _addresses(route: Route) -> set[str]:
+    return {account.address for account in route.expansion.accounts}
+
+
+def _distinct(steps: list[Step]) -> tuple[Step, ...]:
+    """One step for each target: the ledger has one row for it."""
+    first: dict[str, Step] = {}
+    for step in sorted(steps, key=lambda step: not isinstance(step, Deliver)):
+        first.setdefault(step.target, step)
+    return tuple(first.values())
 
 
 def _failures(route: Route, *, delivered: bool) -> Mapping[str, Failure]:
@@ -113,7 +145,8 @@ def _failures(route: Route, *, delivered: bool) -> Mapping[str, Failure]:
     expansion = route.expansion
     failures = {account.address: DISABLED for account in expansion.accounts if not account.enabled}
     failures |= {str(address): UNKNOWN for address in expansion.unknown}
-    failures |= route.refused
+    addresses = _addresses(route)
+    failures |= {target: failure for target, failure in route.refused.items() if target in addresses}
     if not delivered and not failures:
         lost = expansion.cut or expansion.forwards
         failures[route.recipient.address] = LOOP if lost else UNKNOWN

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     BOUNCE = "bounce"  # every delivery status notification, delays and successes too
     REDIRECT = "redirect"  # an alias or a filter sent it on
     VACATION = "vacation"
+    NOTICE = "notice"  # a filter's notification
     APPEND = "append"  # IMAP APPEND or an import: no recipients
 
 

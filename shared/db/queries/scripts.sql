@@ -70,8 +70,12 @@ UNION ALL
 SELECT 0 AS account_id, id, 'system' AS level, place, name, hash FROM script
 WHERE account_id IS NULL AND domain_id IS NULL
 
--- name: mailboxes_of
-SELECT account_id, id, name, special_use FROM mailbox WHERE account_id IN (:accounts...)
+-- name: annotations_of
+SELECT m.account_id, m.name, x.entry, x.value FROM mailbox m JOIN mailbox_metadata x ON x.mailbox_id = m.id
+WHERE m.account_id IN (:accounts...) AND x.account_id IN (0, m.account_id) AND x.value IS NOT NULL
+UNION ALL
+SELECT account_id, '' AS name, entry, value FROM account_metadata
+WHERE account_id IN (:accounts...) AND value IS NOT NULL
 
 -- name: aliases_of
 SELECT address, lower(target) AS target FROM alias WHERE lower(target) IN (:addresses...)
@@ -79,7 +83,7 @@ SELECT address, lower(target) AS target FROM alias WHERE lower(target) IN (:addr
 -- Memory
 
 -- name: remembered
-SELECT account_id, key FROM sieve_memory
+SELECT account_id, key, claimant FROM sieve_memory
 WHERE account_id IN (:accounts...) AND kind = :kind AND key IN (:keys...) AND expires_at > :now
 
 -- name: claim
