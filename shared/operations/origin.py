@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
 from shared.message.envelope import Envelope, Origin
+from shared.message.verdict import Verdict
 
 MAX_HELO = 255  # characters
+MAX_SCANNED = 500
 
 
 def origin_view(origin: Origin) -> dict[str, str]:
@@ -22,9 +26,23 @@ def origin_view(origin: Origin) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
 
 
-def origin_json(envelope: Envelope) -> str:
-    """Return it for a ledger row's detail, with the parent of a message that was made here."""
+def scanned_view(verdicts: Sequence[Verdict]) -> str:
+    """Return what scanners said as people read it: `rspamd tag 7.20/6.00; clamav none`."""
+    return "; ".join(_said(verdict) for verdict in verdicts)[:MAX_SCANNED]
+
+
+def _said(verdict: Verdict) -> str:
+    words = [verdict.scanner, "down" if verdict.failed else verdict.action.value]
+    if verdict.score is not None:
+        words.append(f"{verdict.score:.2f}/{verdict.threshold or 0:.2f}")
+    return " ".join([*words, verdict.virus]).strip()
+
+
+def origin_json(envelope: Envelope, scanned: Sequence[Verdict] = ()) -> str:
+    """Return it for a ledger row's detail, with the parent of a message that was made here, and what scanners said."""
     view = origin_view(envelope.origin)
+    if envelope.verdicts or scanned:
+        view["scanned"] = scanned_view((*envelope.verdicts, *scanned))
     if envelope.parent:
         view["parent"] = envelope.parent
     try:

@@ -18,7 +18,7 @@ from shared.db import Database, Rows, Work, load
 from shared.ids import encode, is_id, timestamp_ms
 from shared.journal.reader import Reader
 from shared.operations.actor import Actor
-from shared.operations.origin import origin_view
+from shared.operations.origin import origin_view, scanned_view
 from shared.operations.paging import WINDOW, Filter, Listing, Page, decode_cursor, encode_cursor, in_domains
 from shared.operations.rejections import rejection_view
 from shared.queue.outstanding import Outstanding, outstanding
@@ -201,6 +201,8 @@ def _queued(item: Outstanding) -> Iterable[dict[str, Any]]:
     at = {"at": timestamp_ms(envelope.id) * 1000, "entry": envelope.id}
     recipients = " ".join(r.address for r in item.recipients)
     origin = origin_view(envelope.origin)
+    if envelope.verdicts:
+        origin["scanned"] = scanned_view(envelope.verdicts)
     yield {**at, "what": "accepted", "from": envelope.sender or "<>", **origin, "to": recipients}
     for recipient in item.recipients:
         yield {

@@ -58,3 +58,6 @@ UPDATE mailbox SET special_use = :special_use WHERE id = :id
 
 -- name: modseqs
 SELECT id, account_id, modseq FROM mailbox WHERE id IN (:ids...)
+
+-- name: junk_of
+SELECT account_id, name, special_use FROM mailbox WHERE account_id IN (:accounts...) AND special_use LIKE '%Junk%'
