@@ -225,16 +225,31 @@ def list_line(
     *,
     separator: str | None = mailbox_name.SEPARATOR,
     kind: bytes = b"LIST",
+    utf8: bool = False,
+    child_info: Sequence[bytes] = (),
+    old_name: str | None = None,
 ) -> bytes:
-    """Return one mailbox of LIST or LSUB; a name of None-separator has no hierarchy."""
+    """Return one mailbox of LIST or LSUB; a name of None-separator has no hierarchy.
+
+    `child_info` are the selection options that names below meet (RFC 5258 §3.5), `old_name` is what the mailbox was
+    called before (RFC 9051 §6.3.9.7).
+    """
     delimiter = NIL if separator is None else b'"%s"' % separator.encode("ascii")
-    return b"* %s (%s) %s %s\r\n" % (kind, b" ".join(attributes), delimiter, mailbox(name))
+    line = b"* %s (%s) %s %s" % (kind, b" ".join(attributes), delimiter, mailbox(name, utf8=utf8))
+    extended: list[bytes] = []
+    if child_info:
+        extended.append(b'"CHILDINFO" (%s)' % b" ".join([quoted(option) for option in child_info]))
+    if old_name is not None:
+        extended.append(b'"OLDNAME" (%s)' % mailbox(old_name, utf8=utf8))
+    return line + (b" (%s)" % b" ".join(extended) if extended else b"") + CRLF
 
 
-def status(name: str, items: Mapping[StatusItem, int]) -> bytes:
-    """Return the STATUS response."""
-    values = b" ".join([b"%s %d" % (item.value, value) for item, value in items.items()])
-    return b"* STATUS %s (%s)\r\n" % (mailbox(name), values)
+def status(name: str, items: Mapping[StatusItem, int | bytes], *, utf8: bool = False) -> bytes:
+    """Return the STATUS response; octets are a value as it goes over the wire."""
+    values = b" ".join(
+        [item.value + b" " + (value if isinstance(value, bytes) else b"%d" % value) for item, value in items.items()]
+    )
+    return b"* STATUS %s (%s)\r\n" % (mailbox(name, utf8=utf8), values)
 
 
 def search(numbers: Iterable[int], modseq: int = 0) -> bytes:
@@ -333,9 +348,12 @@ def astring(data: bytes) -> bytes:
     return string(data)
 
 
-def mailbox(name: str) -> bytes:
-    """Return a mailbox name in modified UTF-7."""
-    return astring(mailbox_name.encode(name))
+def mailbox(name: str, *, utf8: bool = False) -> bytes:
+    """Return a mailbox name in modified UTF-7, or in UTF-8 (RFC 6855 §3, RFC 9051 §5.1)."""
+    if not utf8:
+        return astring(mailbox_name.encode(name))
+    octets = name.encode("utf-8", "replace")
+    return astring(octets) if octets.isascii() else quoted(octets)
 
 
 def _human(text: bytes, code: bytes | None) -> bytes:

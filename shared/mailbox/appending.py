@@ -21,6 +21,7 @@ from shared.mailbox.keywords import learn
 from shared.mailbox.mailbox import Mailbox, lock, next_modseq
 from shared.mailbox.mailbox import sql as mailbox_sql
 from shared.mailbox.transfer import remove
+from shared.mailbox.usage import Room
 
 BATCH_LIMIT = 128  # messages of one transaction
 
@@ -133,15 +134,6 @@ def replace(message: NewMessage, account_id: int, mailbox_id: int, uid: int, now
 
 
 @dataclass(slots=True)
-class _Room:
-    """A locked account: its free room, and what the batch takes of it."""
-
-    free: float  # octets, infinite without a quota
-    bytes: int = 0
-    messages: int = 0
-
-
-@dataclass(slots=True)
 class _Target:
     """A locked mailbox, and what the batch adds to it."""
 
@@ -158,7 +150,7 @@ class _Places:
     """All that is locked, and the rows to insert."""
 
     segments: dict[str, int]
-    rooms: dict[int, _Room]
+    rooms: dict[int, Room]
     targets: dict[int, _Target]
     blobs: list[NewBlob] = field(default_factory=list)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
@@ -183,13 +175,9 @@ def _lock(messages: Iterable[NewMessage], now: int) -> Work[_Places]:
     mailboxes = yield mailbox_sql.lock_mailboxes(ids=sorted({message.mailbox_id for message in messages}))
     return _Places(
         segments,
-        {row["id"]: _Room(_free(row["quota_bytes"], row["used_bytes"])) for row in accounts},
+        {row["id"]: Room.from_row(row) for row in accounts},
         {row["id"]: _Target(Mailbox.from_row(row), next_modseq(row["modseq"], now)) for row in mailboxes},
     )
-
-
-def _free(quota: int, used: int) -> float:
-    return quota - used if quota else float("inf")
 
 
 def _place(places: _Places, message: NewMessage, now: int) -> Work[Appended]:
@@ -197,14 +185,12 @@ def _place(places: _Places, message: NewMessage, now: int) -> Work[Appended]:
     if message.blob.reference.segment not in places.segments:
         raise SegmentRewritten(f"segment {message.blob.reference.segment} was rewritten")
     room, target = places.rooms.get(message.account_id), places.targets.get(message.mailbox_id)
-    if room is None or message.size > room.free:
+    if room is None or not room.fits(message.size):
         raise OverQuota("There is not enough room in the account")
     if target is None:
         raise NoSuchMailbox("The mailbox was deleted")
     flags = yield from _mask(message)
-    room.free -= message.size
-    room.bytes += message.size
-    room.messages += 1
+    room.take(message.size)
     uid = target.mailbox.uidnext + target.messages
     target.messages += 1
     target.unseen += not flags & SEEN

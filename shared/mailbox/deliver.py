@@ -23,6 +23,7 @@ from shared.mailbox.blobs import sql as message_sql
 from shared.mailbox.filing import learn_some, make_missing
 from shared.mailbox.job import Deliver, Delivered, Fate, Job, Outcome, Record, Refusal, Result, Step
 from shared.mailbox.mailbox import next_modseq
+from shared.mailbox.usage import Room
 from shared.message.envelope import Lane
 
 MAX_DETAIL = 1_000  # characters of one value in a ledger row's detail, or of a reason in pending
@@ -118,15 +119,6 @@ class _Task:
 
 
 @dataclass(slots=True)
-class _Room:
-    """A locked account: its free room, and what the batch takes of it."""
-
-    free: float  # octets, infinite without a quota
-    bytes: int = 0
-    messages: int = 0
-
-
-@dataclass(slots=True)
 class _Target:
     """A locked mailbox, and what the batch adds to it."""
 
@@ -155,7 +147,7 @@ class _Batch:
     now: int
     tasks: list[_Task] = field(default_factory=list)
     segments: dict[str, int] = field(default_factory=dict)
-    rooms: dict[int, _Room] = field(default_factory=dict)
+    rooms: dict[int, Room] = field(default_factory=dict)
     targets: dict[tuple[int, str], _Target] = field(default_factory=dict)
 
 
@@ -181,8 +173,7 @@ def _lock(batch: _Batch) -> Work[None]:
     batch.segments = yield from lock_segments(task.blob(step).reference.segment for task, step in steps)
     accounts = sorted({step.account_id for _, step in steps})
     for row in (yield sql.lock_accounts(ids=accounts)):
-        quota = row["quota_bytes"]
-        batch.rooms[row["id"]] = _Room(quota - row["used_bytes"] if quota else float("inf"))
+        batch.rooms[row["id"]] = Room.from_row(row)
     yield from _create([step for _, step in steps if step.create], batch)
     names = sorted({step.mailbox for _, step in steps} | {INBOX})
     for row in (yield sql.lock_mailboxes(accounts=accounts, names=names)):
@@ -206,7 +197,7 @@ def _place(batch: _Batch, task: _Task) -> None:
     if any(task.blob(step).reference.segment not in batch.segments for step in deliveries):
         task.fate = Fate.REWRITTEN
         return
-    taken: list[tuple[_Room, int]] = []
+    taken: list[tuple[Room, int]] = []
     for step in deliveries:
         refusal = _take_room(batch, task, step, taken)
         if refusal is not None:
@@ -215,22 +206,17 @@ def _place(batch: _Batch, task: _Task) -> None:
         task.fate = Fate.REFUSED
         task.placed.clear()
         for room, size in taken:
-            room.free += size
-            room.bytes -= size
-            room.messages -= 1
+            room.put_back(size)
 
 
-def _take_room(batch: _Batch, task: _Task, step: Deliver, taken: list[tuple[_Room, int]]) -> Refusal | None:
+def _take_room(batch: _Batch, task: _Task, step: Deliver, taken: list[tuple[Room, int]]) -> Refusal | None:
     size = task.size(step)
     room = batch.rooms.get(step.account_id)
     target = batch.targets.get((step.account_id, step.mailbox)) or batch.targets.get((step.account_id, INBOX))
     if room is None or target is None:
         return Refusal.NO_ACCOUNT
-    if size > room.free:
+    if not room.take(size):
         return Refusal.OVER_QUOTA
-    room.free -= size
-    room.bytes += size
-    room.messages += 1
     taken.append((room, size))
     task.placed.append((step, target))
     return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from services.access.imap.outcome import Outcome, done
 from shared.imap import command as commands
 from shared.imap import response
+from shared.imap.acl import NEW_RIGHTS
 
 if TYPE_CHECKING:
     from services.access.imap.session import ImapSession
@@ -21,7 +22,19 @@ _ALWAYS = (
     b"UIDPLUS",
     b"UNSELECT",
     b"CHILDREN",
+    b"LIST-EXTENDED",
+    b"LIST-STATUS",
+    b"LIST-METADATA",
+    b"LIST-MYRIGHTS",
     b"SPECIAL-USE",
+    b"CREATE-SPECIAL-USE",
+    b"STATUS=SIZE",
+    b"QUOTA",
+    b"QUOTA=RES-STORAGE",
+    b"QUOTA=RES-MESSAGE",
+    b"METADATA",
+    b"ACL",
+    b"RIGHTS=" + NEW_RIGHTS.encode("ascii"),
     b"MOVE",
     b"ESEARCH",
     b"SEARCHRES",
@@ -64,12 +77,6 @@ async def identify(session: ImapSession, command: commands.Id) -> Outcome:
     """Tell our name (RFC 2971)."""
     session.write(response.server_id(SERVER_ID))
     return done(b"ID completed")
-
-
-async def namespace(session: ImapSession, command: commands.Namespace) -> Outcome:
-    """Tell that there are personal mailboxes only (RFC 2342)."""
-    session.write(response.namespace())
-    return done(b"NAMESPACE completed")
 
 
 async def nothing(session: ImapSession, command: commands.Noop | commands.Check) -> Outcome:

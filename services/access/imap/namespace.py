@@ -48,9 +48,7 @@ async def find(session: ImapSession, name: str, needed: str = "r") -> Access:
     return access
 
 
-async def open_mailbox(
-    session: ImapSession, name: str, *, since: int | None = None
-) -> tuple[messages.Selected, str]:
+async def open_mailbox(session: ImapSession, name: str, *, since: int | None = None) -> tuple[messages.Selected, str]:
     """Return what a session begins with in a mailbox, and its rights there; NoSuchMailbox, NotPermitted."""
     account = session.the_account()
     if split_shared(name) is None:

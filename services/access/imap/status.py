@@ -1,9 +1,11 @@
-"""STATUS (RFC 3501 §6.3.10)."""
+"""STATUS (RFC 3501 §6.3.10, RFC 7162, RFC 7889, RFC 8438, RFC 8474, RFC 9051 §6.3.11, RFC 9208)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from services.access.imap import namespace
 from services.access.imap.outcome import Outcome, done
 from shared.imap import command as commands
 from shared.imap import response
@@ -16,12 +18,21 @@ if TYPE_CHECKING:
 
 async def status(session: ImapSession, command: commands.Status) -> Outcome:
     """Tell a mailbox's counts."""
-    mailbox = await session.desk.mailboxes.get(session.the_account().id, command.mailbox)
-    session.write(response.status(command.mailbox, {item: _value(mailbox, item) for item in command.items}))
+    access = await namespace.find(session, command.mailbox)
+    told = await values(session, access.mailbox, command.items)
+    session.write(response.status(command.mailbox, told, utf8=session.utf8))
     return done(b"STATUS completed")
 
 
-def _value(mailbox: Mailbox, item: StatusItem) -> int:
+async def values(session: ImapSession, mailbox: Mailbox, items: Iterable[StatusItem]) -> dict[StatusItem, int | bytes]:
+    """Return what STATUS tells of a mailbox's row, and the one number that isn't in it."""
+    told = {item: _value(session, mailbox, item) for item in items}
+    if StatusItem.DELETED_STORAGE in told and mailbox.deleted:
+        told[StatusItem.DELETED_STORAGE] = await session.desk.mailboxes.deleted_size(mailbox.id)
+    return told
+
+
+def _value(session: ImapSession, mailbox: Mailbox, item: StatusItem) -> int | bytes:
     match item:
         case StatusItem.MESSAGES:
             return mailbox.messages
@@ -35,3 +46,13 @@ def _value(mailbox: Mailbox, item: StatusItem) -> int:
             return mailbox.unseen
         case StatusItem.HIGHESTMODSEQ:
             return mailbox.modseq
+        case StatusItem.SIZE:
+            return mailbox.bytes
+        case StatusItem.DELETED:
+            return mailbox.deleted
+        case StatusItem.DELETED_STORAGE:
+            return 0
+        case StatusItem.APPENDLIMIT:
+            return session.desk.limits.message_size
+        case StatusItem.MAILBOXID:
+            return b"(%s)" % mailbox.object_id.encode("ascii")

@@ -14,7 +14,7 @@ DELETE FROM ledger WHERE entry = :entry AND recipient = :recipient AND target = 
 UPDATE ledger SET detail = :detail WHERE entry = :entry AND recipient = :recipient AND target = :target
 
 -- name: lock_accounts
-SELECT id, quota_bytes, used_bytes FROM account
+SELECT id, quota_bytes, used_bytes, quota_messages, used_messages FROM account
 WHERE id IN (:ids...) AND removed_at IS NULL ORDER BY id @for_update@
 
 -- name: use_room

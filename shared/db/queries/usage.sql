@@ -3,6 +3,7 @@
 -- name: charge
 UPDATE account SET used_bytes = used_bytes + :bytes, used_messages = used_messages + :messages
 WHERE id = :account_id AND removed_at IS NULL AND (quota_bytes = 0 OR used_bytes + :bytes <= quota_bytes)
+  AND (quota_messages = 0 OR used_messages + :messages <= quota_messages)
 RETURNING used_bytes
 
 -- name: give_back
@@ -10,5 +11,5 @@ UPDATE account SET used_bytes = used_bytes - :bytes, used_messages = used_messag
 WHERE id = :account_id
 
 -- name: quota
-SELECT quota_bytes, used_bytes, used_messages FROM account WHERE id = :account_id
+SELECT quota_bytes, used_bytes, used_messages, quota_messages FROM account WHERE id = :account_id
 
