@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from shared.mailbox.content import Content, Failure, RecordUnavailable, Row
+from shared.message.collation import casemap
 from shared.message.header import decode_words, iterate_fields, unfold
 from shared.message.prefilter import Prefilter, prefilter
 from shared.message.text import contains_text
@@ -169,15 +170,15 @@ def _search_batch(rows: Sequence[Row], messages: Sequence[bytes | Failure], keys
 
 def _matches(key: TextKey, message: bytes, header_size: int) -> bool:
     if key.scope is Scope.HEADER:
-        return _header_matches(message[:header_size], key.header.lower(), key.text.lower())
+        return _header_matches(message[:header_size], key.header.lower(), casemap(key.text))
     return contains_text(message, key.text, headers=key.scope is Scope.TEXT)
 
 
-def _header_matches(header: bytes, name: bytes, text: str) -> bool:
+def _header_matches(header: bytes, name: bytes, text: bytes) -> bool:
     if name not in header.lower():
         return False
     return any(
-        text in decode_words(unfold(field.value)).lower()
+        text in casemap(decode_words(unfold(field.value)))
         for field in iterate_fields(header)
         if field.name.lower() == name
     )

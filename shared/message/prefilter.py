@@ -6,7 +6,11 @@ so that only these few need be decoded. It looks for the longest word of the tex
 - in plain octets and quoted-printable, whose soft breaks and escapes may come between and for any letter;
 - in base64, at each of three alignments, whatever line ends are between;
 - across the edge of an encoded word (RFC 2047), where it can't tell: any edge with letters of the word counts;
-- in any message with a charset in which ASCII letters may be written otherwise (UTF-16, ISO-2022-JP, …).
+- in any message with a charset in which its characters may be written otherwise (UTF-16, ISO-2022-JP, …).
+
+To the collation (RFC 5051) some characters are others: an accented letter begins like the one without, so that
+the word's last letter may be any octet above ASCII; a full-width, circled or old long letter is the plain one, and
+such a character anywhere counts.
 
 RE2 runs in time linear in the octets and without the interpreter's lock.
 """
@@ -14,11 +18,15 @@ RE2 runs in time linear in the octets and without the interpreter's lock.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 import re2  # type: ignore[import-untyped]
+
+from shared.message.charset import codec_for
+from shared.message.collation import map_character
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -32,17 +40,17 @@ MAX_WORD = 24
 MAX_MEMORY = 2 * 1024 * 1024
 """Octets of one expression's automaton; it takes some 200 KB."""
 
-# No octets but its own stand for an ASCII character in these.
+# No octets but its own stand for an ASCII character in these, but for those of `_otherwise`.
 PLAIN_CHARSETS = (
-    *(b"utf-8", b"us-ascii", b"ascii", b"koi8-r", b"koi8-u", b"gb2312", b"gbk", b"gb18030", b"big5", b"euc-kr"),
-    *(b"euc-jp", b"shift_jis", b"ks_c_5601-1987"),
+    *(b"utf-8", b"us-ascii", b"ascii", b"koi8-r", b"koi8-u"),
     *(b"iso-8859-%d" % number for number in (*range(1, 12), *range(13, 17))),
     *(b"windows-125%d" % number for number in range(9)),
 )
-# A run of ASCII characters that no others become in lower case, as the Kelvin sign becomes k; a dotted capital I
-# becomes i and a combining dot, so that i can't be the last one.
-_WORD = re.compile(r"[!-jl-~]*[!-hjl-~]")
+# A run of ASCII characters; the dot is left out since the ellipsis is three of them.
+_WORD = re.compile(r"[!-\-/-~]+")
+_DIGITS = re.compile(r"[0-9]")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_HIGH = bytes(range(0x80, 0x100))
 _BETWEEN_BASE64 = rb"[^A-Za-z0-9+/]*"
 _SOFT_BREAKS = rb"(?:=\n|=\r[^\n]*\n)*"
 # A comment can come between the letters of a parameter's name.
@@ -69,7 +77,7 @@ class Prefilter(Protocol):
 @lru_cache(maxsize=64)
 def prefilter(text: str) -> Prefilter | None:
     """Return what is in every message that contains a text in any case, None if there is nothing of use."""
-    word = _longest_word(text.lower())
+    word = _longest_word(text)
     if len(word) < MIN_WORD:
         return None
     options = re2.Options()
@@ -79,27 +87,104 @@ def prefilter(text: str) -> Prefilter | None:
 
 
 def _longest_word(text: str) -> str:
-    return max(_WORD.findall(text), key=len, default="")[:MAX_WORD]
+    """Return the word to look for: digits count little, for they are what circles, fractions and squares hold."""
+    runs = _WORD.findall(text)
+    best = max(runs, key=lambda run: (len(_DIGITS.sub("", run[:MAX_WORD])), len(run)), default="")
+    return str(best)[:MAX_WORD]
 
 
 def _expression(word: bytes) -> bytes:
     cases = [_cases(letter) for letter in word]
     letters = _one_of(octet for octets in cases for octet in octets)
+    cases[-1] += _HIGH
     ways = [_SOFT_BREAKS.join(map(_quoted_printable, cases))]
     ways += [_base64(cases, alignment) for alignment in range(3)]
     ways += [letters + rb"=\?[^=]", rb"\?=" + letters, rb"\?=[ \t\r\n]*=\?"]
-    return b"|".join((*ways, _other_charsets(), _COMMENTED))
+    others = _others(word)
+    for octets in _utf8_groups(others):
+        ways += [_SOFT_BREAKS.join(map(_quoted_printable, octets)), *(_base64(octets, at) for at in range(3))]
+    ways += _in_unlabelled(others)
+    ways += [_other_charsets(tuple(name for name in PLAIN_CHARSETS if not _others_in(name, others))), _COMMENTED]
+    return b"|".join(ways)
+
+
+# Characters that are ASCII ones to the collation
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, frozenset[str]]:
+    """What other characters hold which ASCII character, apart from those that only begin with it, as é does with e."""
+    table: defaultdict[str, set[str]] = defaultdict(set)
+    for code in (*range(0x80, 0xAC00), *range(0xF900, _LAST_OTHER)):
+        character = chr(code)
+        mapped = map_character(character)
+        if len(mapped) > 1 and not mapped[1].isascii():
+            mapped = mapped[1:]
+        if mapped != character:
+            for part in filter(str.isascii, mapped):
+                table[part].add(character)
+    return {part: frozenset(characters) for part, characters in table.items()}
+
+
+_LAST_OTHER = 0x20000  # beyond it there are ideographs
+
+
+def _others(word: bytes) -> frozenset[str]:
+    table = _table()
+    return frozenset(other for letter in word.decode().upper() for other in table.get(letter, ()))
+
+
+@lru_cache(maxsize=64)
+def _others_in(charset: bytes, others: frozenset[str]) -> bytes:
+    """The octets of a charset that stand for such characters; UTF-8 has groups of them."""
+    codec = codec_for(charset.decode())
+    if codec is None or codec == "utf_8":
+        return b""
+    octets = [bytes((octet,)) for octet in range(0x80, 0x100)]
+    return b"".join([octet for octet in octets if octet.decode(codec, "replace") in others])
+
+
+def _utf8_groups(others: Iterable[str]) -> Iterable[list[bytes]]:
+    """The characters in UTF-8, as what each octet may be; those of rare blocks together."""
+    groups: defaultdict[bytes, list[set[int]]] = defaultdict(lambda: [set() for _ in range(4)])
+    for other in others:
+        octets = other.encode()
+        group = groups[octets[:1] if octets[0] in _RARE_BLOCKS else octets[:-1]]
+        for at, octet in enumerate(octets):
+            group[at].add(octet)
+    for group in groups.values():
+        yield [bytes(sorted(octets)) for octets in group if octets]
+
+
+_RARE_BLOCKS = b"\xc4\xc5\xc7\xe1\xe3\xea\xf0"
+
+
+def _in_unlabelled(others: frozenset[str]) -> list[bytes]:
+    """Such octets after an ASCII one, where none that continues UTF-8 can be."""
+    octets = _others_in(b"windows-1252", others)
+    if not octets:
+        return []
+    return [rb"[\x00-\x7f]" + _one_of(octets), rb"(?:[^=]..|=[^89A-Fa-f].)" + _escaped(octets)]
 
 
 def _cases(letter: int) -> bytes:
-    small = bytes((letter,))
-    return bytes({*small, *small.upper()})
+    octet = bytes((letter,))
+    return bytes({*octet.lower(), *octet.upper()})
 
 
 def _quoted_printable(cases: bytes) -> bytes:
     """A letter as it is or escaped; a broken encoder's == means =, as a2b_qp has it."""
-    ways = [_one_of(cases), *(b"=(?i:%02x)" % octet for octet in cases)]
+    ways = [_one_of(cases), _escaped(cases)]
     return b"(?:" + b"|".join([*ways, b"=="] if b"=" in cases else ways) + b")"
+
+
+def _escaped(octets: bytes) -> bytes:
+    """One of these octets in quoted-printable."""
+    lows: defaultdict[int, list[int]] = defaultdict(list)
+    for octet in octets:
+        lows[octet >> 4].append(octet & 15)
+    ways = [b"%x[%b]" % (high, b"".join([b"%x" % low for low in low_digits])) for high, low_digits in lows.items()]
+    return b"=(?i:" + b"|".join(ways) + b")"
 
 
 def _base64(cases: Sequence[bytes], alignment: int) -> bytes:
@@ -124,14 +209,14 @@ def _one_of(octets: Iterable[int]) -> bytes:
     return b"[" + b"".join([b"\\x%02x" % octet for octet in sorted(set(octets))]) + b"]"
 
 
-@lru_cache(maxsize=1)
-def _other_charsets() -> bytes:
-    """A charset's name that isn't one of PLAIN_CHARSETS, in a Content-Type or an encoded word.
+@lru_cache(maxsize=64)
+def _other_charsets(plain: tuple[bytes, ...]) -> bytes:
+    """A charset's name that isn't a plain one, in a Content-Type or an encoded word.
 
     Bodies of HTML name theirs too, perhaps in quoted-printable; base64 in an encoded word may end in ==?=.
     """
-    named = rb"(?i:charset)(?:[^=]|=(?:3[dD])?\"?" + _other_than(PLAIN_CHARSETS, b"; \t\r\n\"'>", besides=b'"3') + b")"
-    encoded = rb"=\?(?:=[^ \t\r\n\")]|=[\")][^ \t\r\n]|" + _other_than(PLAIN_CHARSETS, b"?*", besides=b"=") + b")"
+    named = rb"(?i:charset)(?:[^=]|=(?:3[dD])?\"?" + _other_than(plain, b"; \t\r\n\"'>", besides=b'"3') + b")"
+    encoded = rb"=\?(?:=[^ \t\r\n\")]|=[\")][^ \t\r\n]|" + _other_than(plain, b"?*", besides=b"=") + b")"
     return named + b"|" + encoded
 
 

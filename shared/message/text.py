@@ -7,6 +7,7 @@ from binascii import a2b_qp
 from typing import TYPE_CHECKING
 
 from shared.message.charset import decode_text
+from shared.message.collation import casemap
 from shared.message.header import MAX_HEADER_BYTES, decode_base64, decode_words
 from shared.message.octets import cut
 from shared.message.structure import parse_structure
@@ -24,17 +25,16 @@ MAX_RAW_SEARCH_BYTES = 1024 * 1024
 
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 # What a message without any of these says, it says in plain octets.
-_ENCODED = (b"base64", b"quoted-printable", b"=?", b"utf-16", b"utf-7", b"utf-32", b"\x1b")
+_ENCODED = (b"base64", b"quoted-printable", b"=?", b"utf-16", b"utf-7", b"utf-32", b"\x1b", b"~{")
 
 
 def contains_text(data: Octets, needle: str, *, headers: bool = True) -> bool:
-    """Whether a message has this text, case ignored: SEARCH TEXT, or SEARCH BODY with headers=False."""
-    needle = needle.lower()
+    """Whether a message has this text, in any case (RFC 5051): SEARCH TEXT, or SEARCH BODY with headers=False."""
     found = _contains_plainly(data, needle) if headers else None
     if found is not None:
         return found
-    # as it stands first: most words are in lower case, and lowering takes longer than all else
-    return any(needle in text or needle in text.lower() for text in searchable_text(data, headers=headers))
+    wanted = casemap(needle)
+    return any(needle in text or wanted in casemap(text) for text in searchable_text(data, headers=headers))
 
 
 def searchable_text(data: Octets, *, headers: bool = True) -> Iterator[str]:
@@ -77,11 +77,13 @@ def _contains_plainly(data: Octets, needle: str) -> bool | None:
     """The answer from the octets as they stand, or None when these don't tell."""
     if not isinstance(data, bytes) or len(data) > MAX_RAW_SEARCH_BYTES or not needle.isascii():
         return None
-    lowered = data.lower()
+    needle, lowered = needle.lower(), data.lower()
     if any(mark in lowered for mark in _ENCODED):
         return None
     if needle.encode() in lowered:
         return True
+    if not data.isascii():
+        return None  # letters may have accents
     words = needle.split()
     if not all(word.encode() in lowered for word in words):
         return False
