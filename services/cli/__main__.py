@@ -22,6 +22,7 @@ COMMANDS = {  # module → its commands; only the module of the command that is 
     "selftest": ("selftest",),
     "doctor": ("doctor",),
     "sieve": ("sieve",),
+    "quarantine": ("quarantine",),
 }
 
 

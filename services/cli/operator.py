@@ -73,7 +73,7 @@ async def everything(page: Callable[[str, int], Awaitable[Page]]) -> list[dict[s
 async def local_operator(data: Path, *, bounces: bool = False) -> AsyncIterator[Operator]:
     """Give the operator of a stack on this machine, whether it runs or not."""
     settings = settings_for(data)
-    async with database_of(data) as database, _redis_queue(settings) as queue:
+    async with database_of(data) as database, redis_queue(settings) as queue:
         reader = Reader(settings.journal)
         async with _bounces(settings, database, reader, queue, wanted=bounces) as made:
             office = Office(
@@ -84,11 +84,11 @@ async def local_operator(data: Path, *, bounces: bool = False) -> AsyncIterator[
                 sites=Sites(queue.redis, lambda _site: 1) if queue is not None else None,
                 bounces=(lambda: made) if made is not None else None,
             )
-            yield Operator(office, Actor(f"cli:{_user()}"))
+            yield Operator(office, Actor(f"cli:{user()}"))
 
 
 @contextlib.asynccontextmanager
-async def _redis_queue(settings: CommonSettings) -> AsyncIterator[Queue | None]:
+async def redis_queue(settings: CommonSettings) -> AsyncIterator[Queue | None]:
     """Give the queue of a running stack; None when Redis is away (the next sweep reads SQL)."""
     client = connect_redis(settings.redis)
     queue: Queue | None = Queue(client, "cli")
@@ -123,7 +123,8 @@ async def _bounces(
                 await queue.enqueue(items)
 
 
-def _user() -> str:
+def user() -> str:
+    """Return who runs the command, for the audit log."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -121,9 +121,11 @@ class Acting:
     async def _place(self, case: Case, plan: Plan, action: Keep | FileInto, by: str) -> Deliver:
         blob = await self._changed(case, plan, action.message)
         if case.error is not None:
-            step = self._deliver(case, INBOX, None, f"{_filter(case.error.script)}: {case.error}; kept")
+            name = case.route.mailbox(case.account)
+            step = self._deliver(case, name, None, f"{_filter(case.error.script)}: {case.error}; kept")
         elif isinstance(action, Keep):
-            step = self._deliver(case, INBOX, action.flags, _filter(by))
+            name = case.route.mailbox(case.account) if action.implicit else INBOX
+            step = self._deliver(case, name, action.flags, _filter(by))
         else:
             name = _mailbox(case, action)
             step = self._deliver(case, name, action.flags, _filter(by), action)

@@ -16,6 +16,8 @@ from services.mda.upkeep import keep_maintaining
 from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
+from shared.filters.configuration import Place, load_scanners
+from shared.filters.panel import make_panel
 from shared.journal.reader import Reader
 from shared.mailbox.watch import Announcer
 from shared.maillog import MailLog
@@ -61,6 +63,7 @@ class MdaWorker:
         self._writer = journal_writer(settings, f"mda-{self._index}", self._give_up, may_use_reserve=True)
         await self._writer.open()
         announcer = Announcer(Publisher(self._redis))
+        self._panel = make_panel(load_scanners(settings.scanner_file), Place.MDA, settings.name)
         self._courier = self._make_courier(announcer)
         self._run(self._outbox.run())
         self._run(announcer.run())
@@ -91,6 +94,7 @@ class MdaWorker:
         await self._writer.close()
         await self._outbox.drain(grace * PUSHING_SHARE)
         await _cancel(self._tasks)
+        await self._panel.close()
         await self._redis.aclose()
         await self._database.close()
         self._reader.close()
@@ -146,6 +150,7 @@ class MdaWorker:
             announcer,
             self._log,
             hostname=settings.name,
+            panel=self._panel,
             limits=Limits(settings.mda_isolation_time, settings.mda_stuck_time),
         )
 

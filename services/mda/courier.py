@@ -19,12 +19,14 @@ from services.mda.failure import OF_REFUSAL
 from services.mda.isolation import IsolationFailed, render_isolated
 from services.mda.loading import GROUP_BYTES, Pending, Unreadable, groups, load
 from services.mda.routing import Route, Router
+from services.mda.scan import Scanning
 from services.mda.sieving import Sieving
 from services.mda.unparsed import unparsed
 from shared.db import Database, Work
 from shared.db import load as load_queries
 from shared.directory import Expansion
 from shared.errors import TemporaryFailure
+from shared.filters.panel import Panel
 from shared.journal.reader import Reader
 from shared.journal.reference import Reference
 from shared.journal.writer import Writer
@@ -42,6 +44,7 @@ from shared.queue.upkeep import AWAY
 MAX_STEPS = 1_000  # targets in one transaction, unless a single recipient has more
 MAX_ROUNDS = 10  # times that a recipient is planned again because of full accounts or compaction
 MAX_DELIVERIES = 2  # hand-outs of an entry after which it is parsed in a subprocess
+SCANNER_DELAY = 60.0  # seconds until a message is scanned again whose scanner is down
 UNREADABLE_DELAY = 60.0  # seconds until a record that can't be read is tried again
 
 sql = load_queries("deliver")
@@ -83,6 +86,7 @@ class Courier:
         log: MailLog,
         *,
         hostname: str = "localhost",
+        panel: Panel | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -94,6 +98,7 @@ class Courier:
         self._expansions = expansions
         self._children = children
         self._router = Router(children)
+        self._scanning = Scanning(database, panel or Panel(()), log, clock=clock)
         self._sieving = Sieving(database, hostname, clock=clock)
         self._acting = Acting(children)
         self._announce = announce
@@ -151,12 +156,21 @@ class Courier:
                 entry = await self._find_again(found)
                 if entry is not None:
                     entries.append(entry)
+        entries = await self._scan(entries)
         batch = _Batch()
-        routes = await self._routes(entries)
+        routes = await self._scanning.divert(await self._routes(entries))
         await self._filter(routes)
         await self._deliver_all(routes, batch)
         self._announce(batch.accounts)
         await self._queue.finish([entry.lease for entry in entries])
+
+    async def _scan(self, entries: list[Entry]) -> list[Entry]:
+        """Have entries scanned, and put off those whose scanner is down, where that is its policy."""
+        ready, late = await self._scanning.scan(entries)
+        if late:
+            due = self._clock() + SCANNER_DELAY
+            await self._queue.delay([entry.lease for entry in late], [due] * len(late))
+        return ready
 
     async def _give_back(self, leases: list[Lease]) -> None:
         try:

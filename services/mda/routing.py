@@ -12,6 +12,7 @@ from services.mda.entry import Entry
 from services.mda.failure import DISABLED, LOOP, UNKNOWN, Failure
 from shared.address import Address
 from shared.directory import Account, Expansion
+from shared.imap.mailbox_name import INBOX
 from shared.mailbox.blobs import NewBlob
 from shared.mailbox.job import Deliver, Job, Outcome, Record, Step
 from shared.message.compose import delivered_to_header, return_path_header
@@ -37,6 +38,7 @@ class Route:
     children: dict[str, Child] = field(default_factory=dict)  # by id
     waited: bool = False
     plans: dict[int, Plan] = field(default_factory=dict)  # what scripts decided, by account
+    junk: dict[int, str] = field(default_factory=dict)  # of spam: each account's mailbox for it
 
     @property
     def receiving(self) -> list[Account]:
@@ -46,7 +48,11 @@ class Route:
     @property
     def prefix(self) -> bytes:
         """The fields that this recipient's copy begins with."""
-        return _prefix(self.entry.envelope.sender, self.recipient.address)
+        return _prefix(self.entry.envelope.sender, self.recipient.address) + self.entry.added
+
+    def mailbox(self, account: Account) -> str:
+        """Where an account gets it if nothing says otherwise."""
+        return self.junk.get(account.id, INBOX)
 
 
 class Router:
@@ -74,7 +80,7 @@ class Router:
             internal_date=envelope.received_at // 1_000_000,
             message_id=envelope.message_id or route.entry.rendered.message_id,
             waited=route.waited,
-            origin=origin_json(envelope),
+            origin=origin_json(envelope, route.entry.scanned),
         )
         return route.job
 
@@ -82,7 +88,9 @@ class Router:
         """What scripts decided for an account, or its INBOX; without what the transaction refused."""
         plan = route.plans.get(account.id)
         if plan is None:
-            steps: list[Step] = [Deliver(route.recipient.address, account.address, account.id, route.prefix)]
+            steps: list[Step] = [
+                Deliver(route.recipient.address, account.address, account.id, route.prefix, route.mailbox(account))
+            ]
         else:
             steps = plan.steps
             route.children |= plan.children

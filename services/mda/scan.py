@@ -28,7 +28,6 @@ from shared.message.verdict import Action, Change, Verdict
 from shared.metrics import DELIVERED, QUARANTINED
 from shared.operations.origin import origin_json
 
-WAIT = 60.0  # seconds until a message is scanned again whose scanner is down
 MAX_ADDED = 32 * 1024  # octets of fields that scanners add to a message
 AT_ONCE = 64  # messages under way to scanners; each scanner has its own limit below
 SCANNED = (Kind.MESSAGE,)
@@ -83,10 +82,6 @@ class Scanning:
         left = [route for route in routes if id(route) not in away]
         await self._find_junk(left)
         return left
-
-    async def close(self) -> None:
-        """Give up connections."""
-        await self._panel.close()
 
     async def _scan(self, entry: Entry) -> None:
         async with self._slots:

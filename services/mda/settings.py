@@ -27,8 +27,11 @@ class MdaSettings(CommonSettings):
     )
     mda_rejected_age: float = Field(14 * DAY, gt=0, description="Seconds that refused mail is kept.")
     mda_audit_age: float = Field(400 * DAY, gt=0, description="Seconds that the audit log is kept.")
+    mda_quarantine_age: float = Field(
+        30 * DAY, gt=0, description="Seconds that mail stays in the quarantine before it is thrown away."
+    )
 
     @property
     def ages(self) -> Ages:
         """How long history is kept."""
-        return Ages(self.mda_trace_age, self.mda_rejected_age, self.mda_audit_age)
+        return Ages(self.mda_trace_age, self.mda_rejected_age, self.mda_audit_age, self.mda_quarantine_age)

@@ -16,6 +16,7 @@ from pathlib import Path
 from shared.db import Database, Rows, Work, load
 from shared.ids import encode
 from shared.journal.segments import SegmentKind, list_segments
+from shared.mailbox.quarantine import prune_quarantine
 from shared.operations.once import KEPT
 
 DAY = 86_400.0
@@ -34,6 +35,7 @@ class Ages:
     trace: float = 90 * DAY
     rejected: float = 14 * DAY
     audit: float = 400 * DAY
+    quarantine: float = 30 * DAY
 
 
 async def prune_history(
@@ -48,6 +50,7 @@ async def prune_history(
         "attempts": await _prune(database, "prune_attempts", now - ages.trace),
         "rejections": await _prune(database, "prune_rejections", now - ages.rejected),
         "audit": await _prune(database, "prune_audit", now - ages.audit),
+        "quarantine": await prune_quarantine(database, int((now - ages.quarantine) * 1e6), int(now * 1e6)),
         "idempotency": await database.write(_prune_idempotency, int(now * 1e6) - KEPT),
     }
 
