@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from shared.imap.grammar import Scanner, SyntaxFailure
 from shared.imap.limits import MAX_FETCH_ITEMS, MAX_HEADER_FIELDS, MAX_SECTION_DEPTH
@@ -22,6 +23,10 @@ class FetchItem(Enum):
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
     MODSEQ = b"MODSEQ"
+    PREVIEW = b"PREVIEW"
+    SAVEDATE = b"SAVEDATE"
+    EMAILID = b"EMAILID"
+    THREADID = b"THREADID"
 
 
 class SectionText(Enum):
@@ -59,7 +64,18 @@ class BodySection:
     peek: bool = False
 
 
-FetchAttribute = FetchItem | BodySection
+@dataclass(frozen=True, slots=True)
+class BinarySection:
+    """Octets of a part without its transfer encoding, or how many: `BINARY[…]`, `BINARY.SIZE[…]` (RFC 3516)."""
+
+    label: bytes
+    path: tuple[int, ...] = ()
+    partial: Partial | None = None
+    peek: bool = False
+    size_only: bool = False
+
+
+FetchAttribute = FetchItem | BodySection | BinarySection
 
 MACROS: dict[bytes, tuple[FetchAttribute, ...]] = {
     b"FAST": (FetchItem.FLAGS, FetchItem.INTERNALDATE, FetchItem.RFC822_SIZE),
@@ -97,7 +113,7 @@ def parse_fetch_items(scanner: Scanner) -> tuple[FetchAttribute, ...]:
 
 def sets_seen(items: Iterable[FetchAttribute]) -> bool:
     r"""Say whether fetching these items marks a message as \Seen (RFC 3501 §6.4.5)."""
-    return any(isinstance(item, BodySection) and not item.peek for item in items)
+    return any(not isinstance(item, FetchItem) and not item.peek for item in items)
 
 
 def _parse_item(scanner: Scanner) -> FetchAttribute:
@@ -110,7 +126,19 @@ def _parse_item(scanner: Scanner) -> FetchAttribute:
     item = _ITEMS.get(name)
     if item is None:
         raise SyntaxFailure("Unknown FETCH item")
+    if item is FetchItem.PREVIEW:
+        _skip_preview_modifiers(scanner)
     return item
+
+
+_PREVIEW_MODIFIERS = re.compile(rb" \(LAZY(?: LAZY)*\)", re.IGNORECASE)
+
+
+def _skip_preview_modifiers(scanner: Scanner) -> None:
+    """Read what asks for previews only if they are at hand: they always are (RFC 8970 §4)."""
+    found = _PREVIEW_MODIFIERS.match(scanner.text, scanner.position)
+    if found is not None:
+        scanner.position = found.end()
 
 
 # section = "[" [section-spec] "]"
@@ -128,9 +156,31 @@ def _parse_body_peek(scanner: Scanner) -> BodySection:
     return parse_section(scanner, peek=True)
 
 
+def _parse_binary(scanner: Scanner, peek: bool) -> BinarySection:
+    path, name = _parse_binary_path(scanner)
+    octets = _parse_partial(scanner)
+    label = b"BINARY" + name + (b"<%d>" % octets.start if octets else b"")
+    return BinarySection(label, path, octets, peek)
+
+
+def _parse_binary_size(scanner: Scanner) -> BinarySection:
+    path, name = _parse_binary_path(scanner)
+    return BinarySection(b"BINARY.SIZE" + name, path, peek=True, size_only=True)
+
+
+def _parse_binary_path(scanner: Scanner) -> tuple[tuple[int, ...], bytes]:
+    scanner.expect(b"[")
+    path = _parse_path(scanner)
+    scanner.expect(b"]")
+    return path, b"[" + b".".join([b"%d" % number for number in path]) + b"]"
+
+
 _SECTION_ITEMS: dict[bytes, Callable[[Scanner], FetchAttribute]] = {
     b"BODY": _parse_body,
     b"BODY.PEEK": _parse_body_peek,
+    b"BINARY": partial(_parse_binary, peek=False),
+    b"BINARY.PEEK": partial(_parse_binary, peek=True),
+    b"BINARY.SIZE": _parse_binary_size,
 }
 
 

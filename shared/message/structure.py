@@ -79,8 +79,7 @@ class Part:
     @property
     def encoding(self) -> bytes:
         """Content-Transfer-Encoding in lower case, 7bit when there is none (RFC 2045 §6.1)."""
-        value = (self.headers.get(b"content-transfer-encoding") or b"7bit").lower()
-        return value if value in _ENCODINGS else parse_token(value) or b"7bit"
+        return encoding_of(self.headers)
 
     @property
     def disposition(self) -> Disposition | None:
@@ -132,6 +131,12 @@ class Part:
         yield self
         for child in self.children:
             yield from child.walk()
+
+
+def encoding_of(headers: Headers) -> bytes:
+    """A part's transfer encoding in lower case, 7bit when its header names none (RFC 2045 §6.1)."""
+    value = (headers.get(b"content-transfer-encoding") or b"7bit").lower()
+    return value if value in _ENCODINGS else parse_token(value) or b"7bit"
 
 
 def parse_structure(data: Octets) -> Part:

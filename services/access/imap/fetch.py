@@ -7,19 +7,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import AsyncGeneratorType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from services.access.imap import binary
 from services.access.imap.outcome import EXPUNGED, Outcome, done, refused
 from services.access.imap.render import HEADS, Plan, Row, number_rows, plan_for, render, render_item, section_head
 from services.access.imap.selected import vanished_lines
 from shared.imap import command as commands
 from shared.imap import response
-from shared.imap.fetch import BodySection, FetchItem, sets_seen
+from shared.imap.fetch import BinarySection, BodySection, FetchItem, sets_seen
 from shared.imap.flags import SEEN, FlagSet
 from shared.imap.search_return import Partial
 from shared.imap.sequence import Range, compact, count, intersect, subtract, window
 from shared.imap.state import Extension
-from shared.mailbox.content import Failure
+from shared.mailbox.content import Failure, RecordUnavailable
 from shared.mailbox.errors import MessageGone
 from shared.mailbox.messages import StoreMode, Want
 from shared.message.body import SectionText
@@ -32,6 +33,8 @@ T = TypeVar("T")
 BATCH_BYTES = 4 * 1024 * 1024  # octets of messages read at a time; one batch is read while another is sent
 STREAM_FROM = 1024 * 1024  # octets of a message from which on it is sent in pieces
 _UNREADABLE = refused(b"Some of the messages can't be read at the moment", response.UNAVAILABLE)
+_Decoded: TypeAlias = dict[BinarySection, binary.Decoded]
+NOTHING_DECODED: _Decoded = {}
 _HEADER_LISTS = (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT)
 
 
@@ -41,6 +44,7 @@ class _Progress:
 
     shown: int = 0
     unreadable: int = 0
+    undecodable: int = 0
 
 
 async def fetch(session: ImapSession, command: commands.Fetch) -> Outcome:
@@ -56,8 +60,10 @@ async def fetch(session: ImapSession, command: commands.Fetch) -> Outcome:
     plan = plan_for(items, Extension.UIDONLY in session.enabled)
     told = frozenset() if FetchItem.FLAGS in command.items else seen
     progress = _Progress()
-    show = _show_bodies if plan.sections else _show_rows
+    show = _show_each if plan.one_by_one else _show_bodies if plan.sections else _show_rows
     await show(session, plan, ranges, told, progress)
+    if progress.undecodable:
+        return binary.UNKNOWN
     if progress.unreadable:
         return _UNREADABLE
     wanted = sum(high - low + 1 for low, high in ranges)
@@ -196,7 +202,43 @@ def _readable(rows: Sequence[Row], bodies: _Bodies, progress: _Progress) -> tupl
 # Long messages
 
 
-async def _show_long(session: ImapSession, plan: Plan, row: Row, told: frozenset[int], progress: _Progress) -> None:
+async def _show_each(
+    session: ImapSession, plan: Plan, ranges: Sequence[Range], told: frozenset[int], progress: _Progress
+) -> None:
+    """Show messages of which binary sections are wanted: each is decoded before its response begins."""
+    mailbox_id = session.the_selected().mailbox_id
+    async with aclosing(ahead(session.desk.messages.fetch_rows(mailbox_id, ranges, plan.want))) as chunks:
+        async for rows in chunks:
+            for row in rows:
+                try:
+                    await _show_long(session, plan, row, told, progress, await _decode(session, plan, row))
+                except binary.UnknownEncoding:
+                    progress.undecodable += 1
+                except RecordUnavailable:
+                    progress.unreadable += 1
+                except MessageGone:
+                    continue
+                await session.connection.drain()
+
+
+async def _decode(session: ImapSession, plan: Plan, row: Row) -> _Decoded:
+    decoded: _Decoded = {}
+    held = 0
+    for item in plan.items:
+        if isinstance(item, BinarySection):
+            decoded[item] = part = await binary.decode(session, row, item, held)
+            held += len(part.octets or b"")
+    return decoded
+
+
+async def _show_long(
+    session: ImapSession,
+    plan: Plan,
+    row: Row,
+    told: frozenset[int],
+    progress: _Progress,
+    decoded: _Decoded = NOTHING_DECODED,
+) -> None:
     """Show one message, its octets in pieces; once they are announced only closing can end them early."""
     selected = session.the_selected()
     number = selected.view.sequence(row["uid"])
@@ -209,35 +251,42 @@ async def _show_long(session: ImapSession, plan: Plan, row: Row, told: frozenset
         if isinstance(item, FetchItem):
             session.write(render_item(plan, item, row, selected.flags))
         else:
-            await _send_section(session, row, item)
+            await _send_whole(session, row, item, decoded)
     if row["uid"] in told:
         session.write(b" " + response.item(b"FLAGS", selected.flags.render(row["flags"])))
     session.write(response.FETCH_END)
     progress.shown += 1
 
 
-async def _send_section(session: ImapSession, row: Row, section: BodySection) -> None:
-    content, text = session.desk.content, SectionText(section.text.value)
+async def _send_whole(session: ImapSession, row: Row, item: BodySection | BinarySection, decoded: _Decoded) -> None:
     try:
-        if text in _HEADER_LISTS:
-            await _send_picked(session, row, section)
-            return
-        extent = content.extent(row, section.path, text)
-        if extent is None:
-            session.write(section_head(section, None))
-            return
-        start, end = extent.start, extent.start + extent.length
-        if section.partial is not None:
-            start = min(start + section.partial.start, end)
-            end = min(start + section.partial.length, end)
-        session.write(response.literal_item_head(section.label, end - start))
-        async for piece in content.stream(row, start, end - start):
-            session.write(piece)
-            await session.connection.drain()
+        if isinstance(item, BinarySection):
+            await binary.send(session, row, decoded[item])
+        else:
+            await _send_section(session, row, item)
     except Exception as error:
         session.desk.log.trouble("message broke off", error=repr(error), exc_info=error)
         session.connection.abort()
         raise ConnectionAbortedError("a response can't be finished") from error
+
+
+async def _send_section(session: ImapSession, row: Row, section: BodySection) -> None:
+    content, text = session.desk.content, SectionText(section.text.value)
+    if text in _HEADER_LISTS:
+        await _send_picked(session, row, section)
+        return
+    extent = content.extent(row, section.path, text)
+    if extent is None:
+        session.write(section_head(section, None))
+        return
+    start, end = extent.start, extent.start + extent.length
+    if section.partial is not None:
+        start = min(start + section.partial.start, end)
+        end = min(start + section.partial.length, end)
+    session.write(response.literal_item_head(section.label, end - start))
+    async for piece in content.stream(row, start, end - start):
+        session.write(piece)
+        await session.connection.drain()
 
 
 async def _send_picked(session: ImapSession, row: Row, section: BodySection) -> None:

@@ -14,11 +14,13 @@ from itertools import chain
 from typing import Any
 
 from shared.imap.dates import render_date
-from shared.imap.fetch import BodySection, FetchAttribute, FetchItem
+from shared.imap.fetch import BinarySection, BodySection, FetchAttribute, FetchItem
 from shared.imap.flags import FlagLists
+from shared.imap.objectid import email_id, thread_id
 from shared.imap.response import FETCH_END, literal_item_head
 from shared.imap.view import View
 from shared.mailbox.rows import BASE_COLUMNS, COLUMNS, Want
+from shared.message.imap_envelope import render_string
 
 Row = Any
 MINUTES = 1_440  # of a day
@@ -27,6 +29,10 @@ _WANTS = {
     FetchItem.ENVELOPE: Want.ENVELOPE,
     FetchItem.BODYSTRUCTURE: Want.BODYSTRUCTURE,
     FetchItem.BODY: Want.BODY,
+    FetchItem.PREVIEW: Want.PREVIEW,
+    FetchItem.SAVEDATE: Want.SAVED,
+    FetchItem.EMAILID: Want.IDS,
+    FetchItem.THREADID: Want.IDS,
 }
 _TEMPLATES = {
     FetchItem.UID: b"UID %d",
@@ -37,6 +43,10 @@ _TEMPLATES = {
     FetchItem.BODY: b"BODY %b",
     FetchItem.BODYSTRUCTURE: b"BODYSTRUCTURE %b",
     FetchItem.MODSEQ: b"MODSEQ (%d)",
+    FetchItem.PREVIEW: b"PREVIEW %b",
+    FetchItem.SAVEDATE: b"SAVEDATE %b",
+    FetchItem.EMAILID: b"EMAILID (%b)",
+    FetchItem.THREADID: b"THREADID (%b)",
 }
 _COLUMN_NAMES = {
     FetchItem.UID: "uid",
@@ -45,6 +55,10 @@ _COLUMN_NAMES = {
     FetchItem.BODY: "imap_body",
     FetchItem.BODYSTRUCTURE: "bodystructure",
     FetchItem.MODSEQ: "modseq",
+    FetchItem.PREVIEW: "preview",
+    FetchItem.SAVEDATE: "saved_at",
+    FetchItem.EMAILID: "entry",
+    FetchItem.THREADID: "entry",  # and the two columns after it
 }
 HEADS = {False: b"* %d FETCH (", True: b"* %d UIDFETCH ("}
 _BRIEF = frozenset((FetchItem.UID, FetchItem.FLAGS))
@@ -70,13 +84,15 @@ class Plan:
     segments: tuple[_Segment, ...]
     indexes: dict[FetchItem, int]
     uid_only: bool = False
+    one_by_one: bool = False  # there are binary sections: rows are shown by `render_item`
 
 
 @lru_cache(maxsize=512)
 def plan_for(items: tuple[FetchAttribute, ...], uid_only: bool = False) -> Plan:
     """Return the plan of a list of items; `uid_only`: responses are UIDFETCH (RFC 9586 §3.3)."""
     sections = tuple(item for item in items if isinstance(item, BodySection))
-    want = Want.CONTENT if sections else Want.BASE
+    one_by_one = any(isinstance(item, BinarySection) for item in items)
+    want = Want.CONTENT if sections or one_by_one else Want.BASE
     for item in items:
         if isinstance(item, FetchItem):
             want |= _WANTS.get(item, Want.BASE)
@@ -87,7 +103,7 @@ def plan_for(items: tuple[FetchAttribute, ...], uid_only: bool = False) -> Plan:
         if isinstance(item, FetchItem):
             segments[-1].template += _TEMPLATES[item]
             segments[-1].items.append(item)
-        else:
+        elif isinstance(item, BodySection):
             segments[-1].template += b"%b"
             segments[-1].items.append(number)
             segments.append(_Segment(b""))
@@ -95,7 +111,7 @@ def plan_for(items: tuple[FetchAttribute, ...], uid_only: bool = False) -> Plan:
     segments[-1].template += b")\r\n"
     if not sections and not want and _BRIEF.issuperset(items):
         want = Want.BRIEF
-    return Plan(items, want, sections, tuple(segments), _indexes(want), uid_only)
+    return Plan(items, want, sections, tuple(segments), _indexes(want), uid_only, one_by_one)
 
 
 def render(
@@ -172,7 +188,17 @@ def _column(
     if item is FetchItem.INTERNALDATE:
         dates = {seconds: internal_date(seconds) for seconds in set(columns[3])}
         return [dates[seconds] for seconds in columns[3]]
-    return columns[plan.indexes[item]]
+    index = plan.indexes[item]
+    match item:
+        case FetchItem.PREVIEW:
+            return [render_string(text.encode()) for text in columns[index]]
+        case FetchItem.SAVEDATE:
+            return [internal_date(seconds) for seconds in columns[index]]
+        case FetchItem.EMAILID:
+            return [email_id(entry) for entry in columns[index]]
+        case FetchItem.THREADID:
+            return list(map(thread_id, *columns[index : index + 3]))
+    return columns[index]
 
 
 def _flag_lists(masks: Sequence[int], flags: FlagLists) -> list[bytes]:
