@@ -1,19 +1,37 @@
-"""`packetboat sieve check|test`: what is wrong with a script, and what it would do with a message and why."""
+"""`packetboat sieve check|test`: what is wrong with a script, and what it would do with a message and why.
+
+The commands that keep scripts are in services/cli/scripts.py.
+"""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import orjson
 import typer
 
+from services.cli import scripts
 from shared.errors import ConfigurationError
 from shared.message.header import find_header_end, parse_headers
 from shared.message.lineends import to_crlf
-from shared.sieve import Context, Envelope, Message, Result, Script, ScriptError, check, compile_script, run
-from shared.sieve.context import Location, NamedMailboxes
+from shared.sieve import (
+    Context,
+    Envelope,
+    Message,
+    NamedLists,
+    NamedMailboxes,
+    Result,
+    Script,
+    ScriptError,
+    check,
+    compile_script,
+    record_of,
+    run,
+)
+from shared.sieve.context import Location
 from shared.sieve.describe import describe, describe_edit
 from shared.sieve.message import field_addresses
 
@@ -25,9 +43,10 @@ MessageArgument = Annotated[Path, typer.Argument(help="A file with a message.", 
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(help="Check Sieve scripts, and try them on messages.", no_args_is_help=True)
+    group = typer.Typer(help="Sieve scripts: check them, try them on messages, keep them.", no_args_is_help=True)
     group.command("check")(check_script)
     group.command("test")(test_script)
+    scripts.register(group)
     app.add_typer(group, name="sieve")
 
 
@@ -51,14 +70,21 @@ def test_script(
     spam: Annotated[float | None, typer.Option(min=0, max=100, help="How surely it is spam, in percent.")] = None,
     virus: Annotated[int | None, typer.Option(min=1, max=5, help="The scanner's verdict, 1 (none) to 5.")] = None,
     seen: Annotated[bool, typer.Option(help="Let the duplicate test find every message.")] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="A JSON file: mailboxes, special_uses, ids, annotations, lists, seen.", dir_okay=False),
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="Print the actions only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as one JSON object.")] = False,
     output: Annotated[Path | None, typer.Option(help="Write the message as the script changed it.")] = None,
 ) -> None:
     """Print what a script would do with a message and why, test by test; nothing is delivered or sent.
 
     Scripts that it includes are looked for as NAME.sieve beside it. Exit status 1 for an error in the script.
+    The state is `{"mailboxes": [NAME…], "special_uses": {USE: NAME}, "ids": {ID: NAME}, "annotations":
+    [[NAME or null, ENTRY, VALUE]…], "lists": {NAME: [VALUE…]}, "seen": [KEY…]}`, all of it optional.
     """
-    mail = _read(message)
+    mail, given = _read(message), _state(state)
     result = _run(
         _compiled(script),
         Context(
@@ -68,14 +94,16 @@ def test_script(
                 _first_address(mail, "to") if recipient is None else recipient,
             ),
             datetime.datetime.now().astimezone(),
-            mailboxes=NamedMailboxes(mailbox or ()),
-            seen=lambda key: seen,
+            mailboxes=_mailboxes(given, mailbox or ()),
+            seen=lambda key: seen or key in given.get("seen", ()),
+            lists=NamedLists(given.get("lists", {})),
             load=_loader(script.parent),
             environment=dict(_item(text) for text in environment or ()),
             spam_percent=spam,
             virus=virus,
         ),
         quiet=quiet,
+        as_json=as_json,
     )
     if output is not None:
         output.write_bytes(result.message.render())
@@ -83,8 +111,11 @@ def test_script(
         raise typer.Exit(1)
 
 
-def _run(script: Script, context: Context, *, quiet: bool) -> Result:
+def _run(script: Script, context: Context, *, quiet: bool, as_json: bool) -> Result:
     result = run(script, context, traced=not quiet)
+    if as_json:
+        print(orjson.dumps(record_of(result)).decode())
+        return result
     if not quiet:
         print(f"from <{context.envelope.sender}> to <{context.envelope.recipient}>")
         for event in result.trace:
@@ -97,6 +128,24 @@ def _run(script: Script, context: Context, *, quiet: bool) -> Result:
     if result.error is not None:
         print(_clean(f"error: {result.error}"))
     return result
+
+
+def _state(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        state = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    if not isinstance(state, dict):
+        raise ConfigurationError(f"{path} is no JSON object")
+    return state
+
+
+def _mailboxes(state: dict[str, Any], names: list[str] | tuple[str, ...]) -> NamedMailboxes:
+    annotations = {(name, entry): value for name, entry, value in state.get("annotations", ())}
+    every = [*names, *state.get("mailboxes", ())]
+    return NamedMailboxes(every, annotations, state.get("special_uses", {}), state.get("ids", {}))
 
 
 def _compiled(path: Path) -> Script:
