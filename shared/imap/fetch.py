@@ -89,7 +89,8 @@ MACROS: dict[bytes, tuple[FetchAttribute, ...]] = {
     ),
 }
 
-_ITEMS: dict[bytes, FetchAttribute] = {item.value: item for item in FetchItem} | {
+_ITEMS: dict[bytes, FetchAttribute] = {
+    **{item.value: item for item in FetchItem},
     b"RFC822": BodySection(b"RFC822"),
     b"RFC822.HEADER": BodySection(b"RFC822.HEADER", text=SectionText.HEADER, peek=True),
     b"RFC822.TEXT": BodySection(b"RFC822.TEXT", text=SectionText.TEXT),
