@@ -13,7 +13,7 @@ import socket
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from shared.errors import ConfigurationError
+from shared.sasl.scram import Algorithm
 
 MAX_SOCKET_PATH = 107  # octets, sun_path less its NUL
 CONFIG_FILE = "packetboat.toml"  # in the data folder, or named by PACKETBOAT_CONFIG
@@ -72,6 +73,13 @@ class CommonSettings(BaseSettings):
     allow_plaintext_auth: bool = Field(
         False,
         description="Allow passwords without TLS: for benchmarks and conformance tools, on loopback only.",
+    )
+    sasl_mechanisms: list[
+        Literal["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "PLAIN", "LOGIN"]
+    ] = Field(
+["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"],
+        description="SASL mechanisms of SMTP, IMAP, POP3 and ManageSieve (JSON list), best first. SCRAM works for "
+        "passwords set here, and for imported hashes after their first login by PLAIN.",
     )
     trusted_networks: list[str] = Field(
         [], description="Networks (CIDR, JSON list) that may submit mail without logging in."
@@ -135,6 +143,16 @@ class CommonSettings(BaseSettings):
         if self.allow_plaintext_auth and not all(ipaddress.ip_address(a).is_loopback for a in self.listen):
             raise ValueError("allow_plaintext_auth needs every listen address to be loopback")
         return self
+
+    @property
+    def mechanisms(self) -> tuple[bytes, ...]:
+        """The SASL mechanisms as they are called on the wire."""
+        return tuple(name.encode("ascii") for name in self.sasl_mechanisms)
+
+    @property
+    def scram(self) -> tuple[Algorithm, ...]:
+        """The algorithms whose verifiers are kept."""
+        return tuple(one for one in Algorithm if one.mechanism in self.mechanisms)
 
     @property
     def loopback(self) -> list[str]:

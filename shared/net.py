@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 
 from shared import proxy
 from shared.errors import ConfigurationError
+from shared.sasl.channel import end_point
 
 BACKLOG = 1024  # connections that the kernel keeps for each listener until they are accepted
 ACCEPT_BATCH = 100  # connections taken before other work of the loop gets its turn
@@ -430,11 +431,38 @@ def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
         raise ConfigurationError(f"TLS: {certificate} and {key} are not a PEM certificate and key") from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"TLS: can't use {certificate} with {key}: {error}") from None
+    context.end_point = end_point(_leaf(certificate))
     return context
 
 
-def _server_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def _leaf(certificate: Path) -> bytes:
+    """Return the first certificate of a PEM file, in DER."""
+    _, _, rest = certificate.read_text(encoding="ascii", errors="replace").partition("-----BEGIN CERTIFICATE-----")
+    body, end, _ = rest.partition("-----END CERTIFICATE-----")
+    return ssl.PEM_cert_to_DER_cert(f"-----BEGIN CERTIFICATE-----{body}{end}\n") if end else b""
+
+
+class ServerContext(ssl.SSLContext):
+    """A server's context that knows the `tls-server-end-point` binding of its certificate (RFC 5929)."""
+
+    end_point: bytes | None = None
+
+
+def channel_bindings(transport: asyncio.BaseTransport | None) -> dict[str, bytes]:
+    """Return what SASL can bind to on a connection, by type (RFC 5929); nothing without TLS."""
+    connection = transport.get_extra_info("ssl_object") if transport is not None else None
+    if connection is None:
+        return {}
+    context, found = connection.context, {}
+    if isinstance(context, ServerContext) and context.end_point is not None:
+        found["tls-server-end-point"] = context.end_point
+    if connection.version() == "TLSv1.2" and (unique := connection.get_channel_binding("tls-unique")):
+        found["tls-unique"] = unique  # TLS 1.3 has none
+    return found
+
+
+def _server_context() -> ServerContext:
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     return context

@@ -12,18 +12,19 @@ from typing import Any
 from services.access.connection import Connection
 from services.access.desk import Desk
 from services.access.imap.session import ImapSession
-from services.access.login import Logins
 from services.access.pop3.session import Pop3Session
 from services.access.settings import AccessSettings
 from shared.address import Address
 from shared.db import connect as connect_database
 from shared.directory import Directory
+from shared.directory.logins import Logins
 from shared.errors import MailFailure
 from shared.journal.reader import Reader
 from shared.mailbox.acl import Acl
 from shared.mailbox.content import Content
 from shared.mailbox.mailboxes import Mailboxes
 from shared.mailbox.messages import Messages
+from shared.mailbox.metadata import Metadata
 from shared.mailbox.search import TextSearch
 from shared.mailbox.watch import Announcer, Watcher
 from shared.maillog import MailLog
@@ -62,7 +63,7 @@ class AccessWorker:
         settings = self._settings
         tls = self._tls()
         self._database = await connect_database(settings.sql)
-        self._directory = Directory(self._database)
+        self._directory = Directory(self._database, algorithms=self._settings.scram)
         self._redis = connect_redis(settings.redis)
         self._journal = journal_writer(settings, f"access-{self._index}", self._give_up)
         await self._journal.open()
@@ -124,8 +125,9 @@ class AccessWorker:
             gate=ConnectionGate(limits.connections, limits.connections_per_ip),
             tls=tls,
             logins=Logins(self._directory, LoginThrottle(self._redis), self._log),
-            mailboxes=Mailboxes(self._database),
+            mailboxes=Mailboxes(self._database, announce=self._announcer),
             acl=Acl(self._database),
+            metadata=Metadata(self._database, self._announcer),
             messages=Messages(self._database, announce=self._announcer),
             content=content,
             search=TextSearch(content),
@@ -134,6 +136,7 @@ class AccessWorker:
             volume=settings.journal,
             log=self._log,
             plaintext_auth=settings.allow_plaintext_auth,
+            mechanisms=settings.mechanisms,
         )
 
     async def _listen(self) -> None:

@@ -13,7 +13,8 @@ from typing import Protocol, cast
 
 from services.access.desk import Desk
 from services.access.limits import CLOSING_TIME, INPUT_HIGH, OUTPUT_HIGH, OUTPUT_LOW, TLS_TIME
-from shared.net import peer_ip
+from shared.net import channel_bindings, peer_ip
+from shared.sasl.mechanisms import offered
 
 
 class Goodbye(Enum):
@@ -92,6 +93,16 @@ class Connection(asyncio.Protocol):
     def came_from(self, ip: str) -> None:
         """Take the client's address from a proxy."""
         self.ip = ip
+
+    @property
+    def bindings(self) -> dict[str, bytes]:
+        """What SASL can bind to, by type (RFC 5929)."""
+        return channel_bindings(self._transport)
+
+    @property
+    def mechanisms(self) -> tuple[bytes, ...]:
+        """The SASL mechanisms that this connection can have, best first."""
+        return offered(self._desk.mechanisms, self.bindings)
 
     # What asyncio calls
 

@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from services.access.limits import Limits
-from services.access.login import Logins
 from services.access.memory import LargeBuffers
+from shared.directory.logins import Logins
 from shared.journal.writer import Writer
 from shared.mailbox.acl import Acl
 from shared.mailbox.content import Content
 from shared.mailbox.mailboxes import Mailboxes
 from shared.mailbox.messages import Messages
+from shared.mailbox.metadata import Metadata
 from shared.mailbox.search import TextSearch
 from shared.mailbox.watch import Watcher
 from shared.maillog import MailLog
 from shared.net import ConnectionGate, TlsContexts
+from shared.sasl.mechanisms import OFFERED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,7 @@ class Desk:
     logins: Logins
     mailboxes: Mailboxes
     acl: Acl
+    metadata: Metadata
     messages: Messages
     content: Content
     search: TextSearch
@@ -45,6 +48,7 @@ class Desk:
     volume: Path  # the journal's folder
     log: MailLog
     plaintext_auth: bool = False  # passwords are taken without TLS
+    mechanisms: tuple[bytes, ...] = OFFERED  # of SASL, best first
     buffers: LargeBuffers = field(default_factory=LargeBuffers)
     connections: set[Connection] = field(default_factory=set)
     leftovers: set[asyncio.Task[None]] = field(default_factory=set)

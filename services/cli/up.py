@@ -21,7 +21,7 @@ from services.cli.supervisor import Process, Supervisor
 from services.cli.valkey import valkey_process
 from shared.config import CommonSettings, load_settings
 from shared.db import Database, Work, connect, load
-from shared.directory import admin
+from shared.directory import admin, salts
 from shared.directory.passwords import hash_password
 from shared.errors import ConfigurationError
 
@@ -122,7 +122,8 @@ async def prepare_database(settings: CommonSettings, console: Console) -> None:
 async def _create_demo(database: Database, data: Path, console: Console) -> None:
     accounts = {f"{name}@{DEMO_DOMAIN}": secrets.token_urlsafe(12) for name in DEMO_ACCOUNTS}
     _write_demo_file(data / DEMO_FILE, accounts)
-    hashes = {address: hash_password(password) for address, password in accounts.items()}
+    secret = await database.write(salts.secret, os.urandom(32))
+    hashes = {name: hash_password(password, salts.salt_of(secret, name)) for name, password in accounts.items()}
     await database.write(_demo_rows, hashes, time.time_ns() // 1000)
     console.print(f"created {DEMO_DOMAIN} with {len(accounts)} accounts: passwords in {data / DEMO_FILE}")
 

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from services.mta.accept import Acceptance
+from services.mta.allowance import Allowance
 from services.mta.client import Role
 from services.mta.connection import Connection
 from services.mta.desk import Desk
-from services.mta.login import Logins
 from services.mta.recipients import Recipients
 from services.mta.scan import make_screening
 from services.mta.session import MailSession
@@ -22,6 +22,7 @@ from shared.address import Address
 from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
+from shared.directory.logins import Logins
 from shared.errors import MailFailure
 from shared.filters.configuration import load_scanners
 from shared.maillog import MailLog
@@ -58,7 +59,7 @@ class MtaWorker:
         settings = self._settings
         tls = self._tls()
         self._database: Database = await connect_database(settings.sql)
-        self._directory = Directory(self._database)
+        self._directory = Directory(self._database, algorithms=self._settings.scram)
         self._redis = connect_redis(settings.redis)
         queue = Queue(self._redis, new_consumer("mta"))
         self._outbox = Outbox(queue)
@@ -129,10 +130,12 @@ class MtaWorker:
             recipients=recipients,
             acceptance=Acceptance(self._journal, self._outbox.put, hostname, time.time, screening),
             screening=screening,
-            logins=Logins(self._directory, LoginThrottle(self._redis), Throttle(self._redis), limits, self._log),
+            logins=Logins(self._directory, LoginThrottle(self._redis), self._log),
+            allowance=Allowance(Throttle(self._redis), limits, self._log),
             log=self._log,
             is_trusted=trusted.__contains__,
             plaintext_auth=settings.allow_plaintext_auth,
+            mechanisms=settings.mechanisms,
             reject=self._rejections.put,
         )
 

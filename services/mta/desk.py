@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.mta.accept import Acceptance
+from services.mta.allowance import Allowance
 from services.mta.limits import Limits
-from services.mta.login import Logins
 from services.mta.recipients import Recipients
 from services.mta.scan import Screening
+from shared.directory.logins import Logins
 from shared.maillog import MailLog
 from shared.net import ConnectionGate, TlsContexts
 from shared.operations.rejections import Rejection
+from shared.sasl.mechanisms import OFFERED
 
 if TYPE_CHECKING:
     from services.mta.connection import Connection
@@ -30,9 +32,11 @@ class Desk:
     recipients: Recipients
     acceptance: Acceptance
     logins: Logins
+    allowance: Allowance
     log: MailLog
     is_trusted: Callable[[str], bool]
     plaintext_auth: bool = False
+    mechanisms: tuple[bytes, ...] = OFFERED  # of SASL, best first
     screening: Screening | None = None  # scanners, if there are any
     reject: Callable[[Rejection], None] = lambda rejection: None  # puts it on record, without waiting
     sessions: set[Connection] = field(default_factory=set)

@@ -65,6 +65,7 @@ _AUTH_REFUSALS = {
     Reason.TOO_LONG: (500, "5.5.6"),
     Reason.CANCELLED: (501, "5.7.0"),
     Reason.WRONG_AUTHZID: (535, "5.7.8"),
+    Reason.CHANNEL_BINDING: (535, "5.7.8"),
 }
 
 

@@ -19,14 +19,18 @@ from services.mta.limits import EXCESS, MAX_AUTH_LINE, MAX_HELO, MAX_LINE
 from services.mta.milters import SessionMilters
 from services.mta.scan import Screening
 from services.mta.text import DataText
+from shared.directory import Account
 from shared.errors import MailFailure, PermanentFailure
 from shared.ids import new_id
 from shared.message.envelope import Envelope
 from shared.metrics import ACCEPTED
+from shared.net import channel_bindings
 from shared.operations.rejections import Rejection
-from shared.sasl.credentials import Credentials
 from shared.sasl.exchange import Exchange, encode
-from shared.sasl.mechanism import MECHANISMS, Challenge, Refused, Step
+from shared.sasl.mechanism import Challenge, Reason, Refused
+from shared.sasl.mechanisms import offered
+
+PROTOCOL = "smtp"
 
 _PATH = re.compile(r"<([^<>]*)>")
 _HELO = re.compile(r"[!-~\u0080-\ud7ff\ue000-\U0010ffff]+\Z")
@@ -61,7 +65,7 @@ class MailSession(Connection):
         if self._desk.tls is not None and not self._client.tls:
             lines.append("STARTTLS")
         if self._may_log_in:
-            lines.append("AUTH " + " ".join(name.decode() for name in MECHANISMS))
+            lines.append("AUTH " + b" ".join(self._mechanisms).decode())
         await self.push(replies.multiline(250, lines))
 
     async def _greet(self, hostname: str | None, *, extended: bool) -> None:
@@ -95,26 +99,30 @@ class MailSession(Connection):
         words = (arg or "").encode("utf-8", "surrogateescape").split()
         if len(words) not in (1, 2):
             raise replies.syntax("AUTH mechanism [initial-response]")
-        step = await self._exchange(*words)
-        if isinstance(step, Refused):
-            raise replies.auth_refusal(step.reason)
-        await self._log_in(step)
+        end = await self._exchange(*words)
+        if isinstance(end, Refused):
+            raise replies.BAD_CREDENTIALS() if end.reason is Reason.WRONG_PROOF else replies.auth_refusal(end.reason)
+        self._client.account = end
+        await self.push(replies.LOGGED_IN)
 
-    async def _exchange(self, mechanism: bytes, initial: bytes | None = None) -> Credentials | Refused:
-        exchange = Exchange()
-        step: Step = exchange.begin(mechanism, initial)
-        while isinstance(step, Challenge):
-            await self.push(b"334 " + encode(step))
+    async def _exchange(self, mechanism: bytes, initial: bytes | None = None) -> Account | Refused:
+        exchange = Exchange(self._mechanisms, self._bindings)
+        step = exchange.begin(mechanism, initial)
+        while True:
+            answer = await self._unhurried(self._desk.logins.answer(PROTOCOL, self._client.ip, exchange, step))
+            if not isinstance(answer, Challenge):
+                return answer
+            await self.push(b"334 " + encode(answer))
             await self._flush()
             step = exchange.receive(_whole(await self._input.line(MAX_AUTH_LINE)))
-        return step
 
-    async def _log_in(self, credentials: Credentials) -> None:
-        account = await self._unhurried(self._desk.logins.login(self._client.ip, credentials))
-        if account is None:
-            raise replies.BAD_CREDENTIALS()
-        self._client.account = account
-        await self.push(replies.LOGGED_IN)
+    @property
+    def _mechanisms(self) -> tuple[bytes, ...]:
+        return offered(self._desk.mechanisms, self._bindings)
+
+    @property
+    def _bindings(self) -> dict[str, bytes]:
+        return channel_bindings(self.transport)
 
     @property
     def _may_log_in(self) -> bool:
@@ -197,7 +205,7 @@ class MailSession(Connection):
         transaction = self._transaction
         if transaction is None or not transaction.recipients or transaction.body is not None or transaction.broken:
             raise replies.NEED_RCPT()
-        await self._desk.logins.count_message(self._client)
+        await self._desk.allowance.count_message(self._client)
         await self.push(replies.START_TEXT)
         body = self._begin_text(transaction)
         text = DataText()
@@ -245,7 +253,7 @@ class MailSession(Connection):
             raise replies.NEED_RCPT()
         if transaction.body is not None:
             return transaction.body
-        await self._desk.logins.count_message(self._client)
+        await self._desk.allowance.count_message(self._client)
         return self._begin_text(transaction)
 
     async def _read_chunk(self, body: Body | None, size: int) -> None:

@@ -12,16 +12,17 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from shared.address import Address, AddressError, parse_address
 from shared.db import Database, Rows, Work, load
-from shared.directory import passwords, srs
+from shared.directory import passwords, salts, srs
 from shared.directory.model import Account, Domain, Expansion, Verdict
 from shared.errors import TemporaryFailure
+from shared.sasl.scram import Algorithm, Verifier, decoy
 
 MAX_DEPTH = 10  # aliases of aliases
 MAX_TARGETS = 1000  # of one address, all told
@@ -40,8 +41,17 @@ V = TypeVar("V")
 class Directory:
     """Look-ups over SQL; one per process."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        algorithms: Sequence[Algorithm] = (Algorithm.SHA_256,),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep SCRAM verifiers of these algorithms for passwords that are seen."""
         self._database = database
+        self._algorithms = tuple(algorithms)
+        self._salts = b""
         self._verdicts: _Cache[Verdict] = _Cache(CACHE_SIZE, CACHE_SECONDS, clock)
         self._logins: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_CACHE_SECONDS, clock)
         self._noted: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_NOTE_SECONDS, clock)
@@ -100,7 +110,7 @@ class Directory:
         """Check a password against the account's credentials; None if it is wrong or may not log in."""
         rows = await self._database.read(_credentials, login.lower())
         for row in rows:
-            if await self._matches(row["id"], row["hash"], password):
+            if await self._matches(row["address"], row["id"], row["hash"], password):
                 account = Account.from_row(row, "account_id")
                 if not account.enabled:
                     return None
@@ -118,7 +128,7 @@ class Directory:
         with suppress(TemporaryFailure):  # no reason to refuse anybody
             await self._database.write_relaxed(_note_login, account.id, time.time_ns() // 1000)
 
-    async def _matches(self, credential: int, stored: str, password: str) -> bool:
+    async def _matches(self, login: str, credential: int, stored: str, password: str) -> bool:
         text = f"{stored}\0{password}".encode("utf-8", "surrogatepass")
         key = hashlib.blake2b(text, key=self._secret, digest_size=32).hexdigest()
         if self._logins.get(key):
@@ -126,15 +136,42 @@ class Directory:
         matches = await self._hash(passwords.verify_password, stored, password)
         if matches:
             self._logins.put(key, True)
-            await self._upgrade(credential, stored, password)
+            await self._upgrade(login, credential, stored, password)
         return matches
 
-    async def _upgrade(self, credential: int, stored: str, password: str) -> None:
-        if passwords.needs_upgrade(stored):
-            fresh = await self._hash(passwords.hash_password, password)
+    async def _upgrade(self, login: str, credential: int, stored: str, password: str) -> None:
+        if passwords.needs_upgrade(stored, self._algorithms):
+            salt = await self._salt(login)
+            fresh = await self._hash(passwords.hash_password, password, salt, self._algorithms)
             await self._database.write(_upgrade, credential, stored, fresh)
 
-    async def _hash(self, function: Callable[..., V], *args: str) -> V:
+    async def verifiers(self, login: str, algorithm: str) -> list[tuple[int, Verifier]]:
+        """Return what proofs of a name are tried against, by credential; a decoy where there is nothing."""
+        rows = await self._database.read(_credentials, login.lower())
+        found = [
+            (int(row["id"]), verifier)
+            for row in rows
+            for verifier in passwords.verifiers_of(row["hash"])
+            if verifier.algorithm.value[0] == algorithm
+        ]
+        wanted = next(one for one in Algorithm if one.value[0] == algorithm)
+        return found or [(0, decoy(wanted, await self._salt(login)))]
+
+    async def proven(self, credential: int) -> Account | None:
+        """Return the account of a credential that a client has proven to know; None if it may not log in."""
+        rows = await self._database.read(_credential, credential)
+        account = Account.from_row(rows[0], "account_id") if rows else None
+        if account is None or not account.enabled:
+            return None
+        await self._note_login(account)
+        return account
+
+    async def _salt(self, login: str) -> bytes:
+        if not self._salts:
+            self._salts = await self._database.write(salts.secret, os.urandom(32))
+        return salts.salt_of(self._salts, login)
+
+    async def _hash(self, function: Callable[..., V], *args: Any) -> V:
         async with self._hashing:
             return await asyncio.to_thread(function, *args)
 
@@ -259,6 +296,11 @@ def _note_login(account: int, now: int) -> Work[None]:
     rows = yield sql.account_by_id(id=account)
     if rows:
         yield sql.note_login(account_id=account, at=now)
+
+
+def _credential(credential: int) -> Work[Rows]:
+    rows = yield sql.credential(id=credential)
+    return rows
 
 
 def _upgrade(credential: int, old: str, fresh: str) -> Work[None]:

@@ -1,33 +1,54 @@
-"""Password hashes: argon2id for ours; bcrypt, SHA512-CRYPT and argon2 of other servers are verified."""
+"""Password hashes: argon2id for ours; bcrypt, SHA512-CRYPT and argon2 of other servers are verified.
+
+What is stored is a crypt string, and behind it the SCRAM verifiers of the password, with spaces in between.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from shared.errors import ConfigurationError
+from shared.sasl.scram import Algorithm, Verifier, make_verifier, parse_verifier
 
 MAX_PASSWORD = 1024  # octets; longer ones are refused before they are hashed
+NO_SCRAM = "-"  # instead of verifiers, for a password that SASLprep prohibits
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's argon2id setting
 
 # {SCHEME} prefixes that Dovecot writes before the crypt string
 _PREFIX = re.compile(r"^\{(?:ARGON2I|ARGON2ID|BLF-CRYPT|SHA512-CRYPT|CRYPT)\}", re.IGNORECASE)
 
 
-def hash_password(password: str) -> str:
-    """Return an argon2id hash; takes some 40 ms and 19 MiB."""
+def hash_password(password: str, salt: bytes = b"", algorithms: Iterable[Algorithm] = (Algorithm.SHA_256,)) -> str:
+    """Return an argon2id hash, and with a salt SCRAM verifiers; takes some 50 ms and 19 MiB."""
     if not password or len(password.encode()) > MAX_PASSWORD:
         raise ConfigurationError(f"a password has 1 to {MAX_PASSWORD} octets")
-    return _HASHER.hash(password)
+    return " ".join([_HASHER.hash(password), *_verifiers(password, salt, algorithms)])
+
+
+def _verifiers(password: str, salt: bytes, algorithms: Iterable[Algorithm]) -> list[str]:
+    if not salt:
+        return []
+    try:
+        return [str(make_verifier(algorithm, password, salt)) for algorithm in algorithms]
+    except ValueError:
+        return [NO_SCRAM]
+
+
+def verifiers_of(stored: str) -> list[Verifier]:
+    """Return the SCRAM verifiers in what is stored."""
+    return [verifier for part in stored.split()[1:] if (verifier := parse_verifier(part)) is not None]
 
 
 def verify_password(stored: str, password: str) -> bool:
     """Compare in constant time; blocks, so call it in a thread."""
     if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD:
         return False
+    stored = stored.partition(" ")[0]
     if stored.startswith("$argon2"):
         try:
             return _HASHER.verify(stored, password)
@@ -36,9 +57,12 @@ def verify_password(stored: str, password: str) -> bool:
     return _verify_foreign(stored, password)
 
 
-def needs_upgrade(stored: str) -> bool:
-    """Whether the next successful login should store our own hash."""
-    return not stored.startswith("$argon2id$") or _HASHER.check_needs_rehash(stored)
+def needs_upgrade(stored: str, algorithms: Iterable[Algorithm] = ()) -> bool:
+    """Whether the next successful login should store our own hash, with SCRAM verifiers of these algorithms."""
+    crypt, *others = stored.split(" ")
+    if not crypt.startswith("$argon2id$") or _HASHER.check_needs_rehash(crypt):
+        return True
+    return NO_SCRAM not in others and not {one.algorithm for one in verifiers_of(stored)}.issuperset(algorithms)
 
 
 def import_hash(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,8 +17,8 @@ from typing import Any
 import orjson
 
 from shared.address import AddressError, normalise_domain
-from shared.db import Rows, Work, load
-from shared.directory import admin
+from shared.db import Database, Rows, Work, load
+from shared.directory import admin, salts
 from shared.directory.passwords import hash_password, import_hash
 from shared.errors import ConfigurationError
 from shared.operations.actor import Actor, AlreadyThere, Changed, NotFound
@@ -48,14 +49,15 @@ ACCOUNTS = Listing(
 ALIASES = Listing("a.address, a.target", "alias a JOIN domain d ON d.id = a.domain_id", ("a.address", "a.target"))
 
 
-async def new_hash(password: str | None, password_hash: str | None) -> str:
+async def new_hash(database: Database, address: str, password: str | None, password_hash: str | None) -> str:
     """Return the hash to store of a password, or of another server's hash."""
     if (password is None) == (password_hash is None):
         raise ConfigurationError("say one of password and password_hash")
     if password_hash is not None:
         return import_hash(password_hash)
+    salt = salts.salt_of(await database.write(salts.secret, os.urandom(32)), address)
     try:
-        return await asyncio.to_thread(hash_password, password or "")
+        return await asyncio.to_thread(hash_password, password or "", salt)
     except UnicodeError:
         raise ConfigurationError("a password is valid Unicode") from None
 

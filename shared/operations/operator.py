@@ -111,14 +111,16 @@ class Operator:
         request: Once | None = None,
     ) -> View:
         """Create an account."""
-        stored = await directory.new_hash(password, password_hash)
+        stored = await directory.new_hash(self._office.database, address, password, password_hash)
         return await self._create(request, lambda now: directory.add_account(self._actor, address, stored, quota, now))
 
     async def change_account(self, address: str, changes: Mapping[str, Any], version: str | None = None) -> View:
         """Set `enabled`, `quota_bytes`, `password` or `password_hash`."""
         wanted = {name: changes[name] for name in ("enabled", "quota_bytes") if changes.get(name) is not None}
         if changes.get("password") is not None or changes.get("password_hash") is not None:
-            wanted["password_hash"] = await directory.new_hash(changes.get("password"), changes.get("password_hash"))
+            wanted["password_hash"] = await directory.new_hash(
+                self._office.database, address, changes.get("password"), changes.get("password_hash")
+            )
         return await self._write(directory.change_account, address, wanted, version, _now())
 
     async def remove_account(self, address: str, *, purge: bool, version: str | None = None) -> None:
@@ -129,7 +131,7 @@ class Operator:
         self, address: str, name: str, password: str | None, password_hash: str | None, request: Once | None = None
     ) -> View:
         """Add a password for one program."""
-        stored = await directory.new_hash(password, password_hash)
+        stored = await directory.new_hash(self._office.database, address, password, password_hash)
         return await self._create(
             request, lambda now: directory.add_app_password(self._actor, address, name, stored, now)
         )

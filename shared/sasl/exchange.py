@@ -1,17 +1,22 @@
 """An exchange as IMAP, POP3 and SMTP carry it: base64 lines, `=` for empty, `*` to cancel.
 
 step = exchange.begin(mechanism, initial_response)
-while isinstance(step, Challenge):
-    send(b"+ " + encode(step)); step = exchange.receive(await line())
+while isinstance(step, Challenge | Lookup):
+    if isinstance(step, Lookup):
+        step = exchange.provide(verifiers_of(step.identity))
+    else:
+        send(b"+ " + encode(step)); step = exchange.receive(await line())
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from shared.sasl.mechanism import MECHANISMS, Challenge, Mechanism, Reason, Refused, Step
+from shared.sasl.mechanism import Challenge, Mechanism, Reason, Refused, Step
+from shared.sasl.mechanisms import MAKERS, OFFERED
+from shared.sasl.scram import Scram, Verifier
 
 MAX_RESPONSE = 12_288  # octets of base64 (RFC 4954 §4)
 MAX_STEPS = 8
@@ -27,17 +32,18 @@ def encode(challenge: Challenge) -> bytes:
 class Exchange:
     """One AUTHENTICATE or AUTH command, from its mechanism to credentials or refusal."""
 
-    def __init__(self, mechanisms: Mapping[bytes, Callable[[], Mechanism]] = MECHANISMS) -> None:
-        self._mechanisms = mechanisms
+    def __init__(self, mechanisms: Iterable[bytes] = OFFERED, bindings: Mapping[str, bytes] | None = None) -> None:
+        """Allow some mechanisms, over a connection with these channel bindings by type (RFC 5929)."""
+        self._mechanisms = frozenset(mechanisms)
+        self._bindings = bindings or {}
         self._mechanism: Mechanism | None = None
         self._steps = 0
 
     def begin(self, name: bytes, initial_response: bytes | None = None) -> Step:
         """Start a mechanism, with its initial response as on the wire (RFC 4959, RFC 5034, RFC 4954)."""
-        make = self._mechanisms.get(name.upper())
-        if make is None:
+        if name.upper() not in self._mechanisms:
             return Refused(Reason.UNKNOWN_MECHANISM)
-        self._mechanism = mechanism = make()
+        self._mechanism = mechanism = MAKERS[name.upper()](self._bindings)
         if initial_response is None:
             return mechanism.start(None)
         if initial_response == b"=":
@@ -54,6 +60,12 @@ class Exchange:
         if self._steps > MAX_STEPS:
             return Refused(Reason.MALFORMED)
         return _decoded(line, self._mechanism.respond)
+
+    def provide(self, verifiers: Iterable[tuple[int, Verifier]]) -> Step:
+        """Answer a Lookup with the identity's credentials and their verifiers, or with a decoy."""
+        if not isinstance(self._mechanism, Scram):
+            raise RuntimeError("nothing was looked up")
+        return self._mechanism.provide(verifiers)
 
 
 def _decoded(line: bytes, give: Callable[[bytes], Step]) -> Step:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -18,6 +17,8 @@ class Reason(Enum):
     TOO_LONG = "Response too long"
     CANCELLED = "Authentication cancelled"
     WRONG_AUTHZID = "Acting for somebody else is not supported"
+    CHANNEL_BINDING = "The channel binding is wrong"
+    WRONG_PROOF = "Wrong name or password"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,29 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The exchange is over."""
+    """The exchange is over; whose wrong proof it was, where that is the reason."""
 
     reason: Reason
+    identity: str = ""
 
 
-Step = Challenge | Credentials | Refused
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The mechanism wants the verifiers of a name: `Exchange.provide`."""
+
+    identity: str
+    algorithm: str  # SCRAM-SHA-256 | SCRAM-SHA-1
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The client has proven that it knows the password of one of the identity's credentials."""
+
+    identity: str
+    credential: int
+
+
+Step = Challenge | Credentials | Lookup | Proven | Refused
 
 
 class Mechanism(Protocol):
@@ -75,13 +93,6 @@ class Login:
             self._identity = response
             return Challenge(b"Password:")
         return _checked(self._identity, response)
-
-
-MECHANISMS: dict[bytes, Callable[[], Mechanism]] = {
-    b"PLAIN": Plain,
-    b"LOGIN": Login,
-}
-"""The mechanisms by name, best first, in the order in which they are offered."""
 
 
 def _checked(identity: bytes, password: bytes) -> Step:

@@ -64,7 +64,13 @@ def capabilities(session: ImapSession) -> tuple[bytes, ...]:
     if session.account is not None:
         return _ALWAYS
     security = () if session.connection.is_tls else (b"STARTTLS",)
-    return (*_ALWAYS, *security, b"AUTH=PLAIN" if may_authenticate(session) else b"LOGINDISABLED")
+    return (*_ALWAYS, *security, *_login(session))
+
+
+def _login(session: ImapSession) -> tuple[bytes, ...]:
+    if not may_authenticate(session):
+        return (b"LOGINDISABLED",)
+    return tuple(b"AUTH=" + name for name in session.connection.mechanisms)
 
 
 async def capability(session: ImapSession, command: commands.Capability) -> Outcome:

@@ -11,13 +11,13 @@ from shared.imap import command as commands
 from shared.imap import response
 from shared.sasl.credentials import BadCredentials, Credentials, credentials
 from shared.sasl.exchange import Exchange, encode
-from shared.sasl.mechanism import Challenge, Plain, Reason, Step
+from shared.sasl.mechanism import Challenge, Reason, Refused, Step
 
 if TYPE_CHECKING:
     from services.access.imap.session import ImapSession
+    from shared.directory import Account
 
 PROTOCOL = "imap"
-MECHANISMS = {b"PLAIN": Plain}
 _NEEDS_TLS = refused(b"Use STARTTLS first", response.PRIVACYREQUIRED)
 _WRONG = refused(b"Wrong name or password", response.AUTHENTICATIONFAILED)
 
@@ -47,7 +47,7 @@ async def authenticate(session: ImapSession, command: commands.Authenticate) -> 
     """Log in by a SASL mechanism; None while its client has to respond."""
     if not may_authenticate(session):
         return _NEEDS_TLS
-    exchange = Exchange(MECHANISMS)
+    exchange = Exchange(session.connection.mechanisms, session.connection.bindings)
     return await _follow(session, command.tag, exchange, exchange.begin(command.mechanism, command.initial_response))
 
 
@@ -65,18 +65,24 @@ async def take_response(session: ImapSession, line: bytes) -> None:
 
 
 async def _follow(session: ImapSession, tag: bytes, exchange: Exchange, step: Step) -> Outcome | None:
-    match step:
+    try:
+        answer = await session.desk.logins.answer(PROTOCOL, session.connection.ip, exchange, step)
+    except MailFailure as failure:
+        return refused(failure.text.encode("ascii", "replace"), response.UNAVAILABLE)
+    match answer:
         case Challenge():
             session.exchange = (tag, exchange)
             session.buffer.expect_line()
-            session.write(response.continuation(encode(step)))
+            session.write(response.continuation(encode(answer)))
             return None
-        case Credentials():
-            return await _verify(session, step)
-        case _:
-            text = step.reason.value.encode("ascii")
-            wrong = step.reason in (Reason.MALFORMED, Reason.TOO_LONG, Reason.CANCELLED)
+        case Refused(Reason.WRONG_PROOF):
+            return _conclude(session, None)
+        case Refused(reason):
+            text = reason.value.encode("ascii")
+            wrong = reason in (Reason.MALFORMED, Reason.TOO_LONG, Reason.CANCELLED)
             return rejected(text) if wrong else refused(text, response.AUTHENTICATIONFAILED)
+        case account:
+            return _conclude(session, account)
 
 
 async def _verify(session: ImapSession, claimed: Credentials) -> Outcome:
@@ -84,6 +90,10 @@ async def _verify(session: ImapSession, claimed: Credentials) -> Outcome:
         account = await session.desk.logins.login(PROTOCOL, session.connection.ip, claimed)
     except MailFailure as failure:
         return refused(failure.text.encode("ascii", "replace"), response.UNAVAILABLE)
+    return _conclude(session, account)
+
+
+def _conclude(session: ImapSession, account: Account | None) -> Outcome:
     if account is not None:
         session.logged_in(account)
         return done(b"Logged in", response.code_capability(capabilities(session)))

@@ -12,13 +12,13 @@ from shared.pop3 import response
 from shared.pop3.maildrop import Maildrop
 from shared.sasl.credentials import BadCredentials, Credentials, credentials
 from shared.sasl.exchange import Exchange, encode
-from shared.sasl.mechanism import Challenge, Plain, Step
+from shared.sasl.mechanism import Challenge, Reason, Refused, Step
 
 if TYPE_CHECKING:
     from services.access.pop3.session import Pop3Session
+    from shared.directory import Account
 
 PROTOCOL = "pop3"
-MECHANISMS = {b"PLAIN": Plain}
 _NEEDS_TLS = response.err(b"Use STLS first")
 _WRONG = response.err(b"Wrong name or password", response.AUTH)
 
@@ -31,7 +31,8 @@ def may_authenticate(session: Pop3Session) -> bool:
 async def capabilities(session: Pop3Session, command: commands.Capa) -> bytes:
     """Tell what is offered."""
     names = [b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"]
-    names += [b"USER", b"SASL PLAIN"] if may_authenticate(session) else []  # in both states (RFC 2449 §6)
+    if may_authenticate(session):  # in both states (RFC 2449 §6)
+        names += [b"USER", b"SASL " + b" ".join(session.connection.mechanisms)]
     names += [b"STLS"] if session.account is None and not session.connection.is_tls else []
     return response.capabilities([*names, b"IMPLEMENTATION Packetboat"])
 
@@ -72,8 +73,8 @@ async def auth(session: Pop3Session, command: commands.Auth) -> bytes | None:
     if not may_authenticate(session):
         return _NEEDS_TLS
     if command.mechanism is None:
-        return b"".join([b"+OK\r\n", *[name + b"\r\n" for name in MECHANISMS], b".\r\n"])
-    exchange = Exchange(MECHANISMS)
+        return b"".join([b"+OK\r\n", *[name + b"\r\n" for name in session.connection.mechanisms], b".\r\n"])
+    exchange = Exchange(session.connection.mechanisms, session.connection.bindings)
     return await _follow(session, exchange, exchange.begin(command.mechanism, command.initial_response))
 
 
@@ -86,15 +87,21 @@ async def take_response(session: Pop3Session, line: bytes) -> bytes | None:
 
 
 async def _follow(session: Pop3Session, exchange: Exchange, step: Step) -> bytes | None:
-    match step:
+    try:
+        answer = await session.desk.logins.answer(PROTOCOL, session.connection.ip, exchange, step)
+    except MailFailure as failure:
+        return response.err(failure.text.encode("ascii", "replace"), response.SYS_TEMP)
+    match answer:
         case Challenge():
             session.await_response(exchange)
-            session.write(response.challenge(encode(step)))
+            session.write(response.challenge(encode(answer)))
             return None
-        case Credentials():
-            return await _verify(session, step)
-        case _:
-            return response.err(step.reason.value.encode("ascii"), response.AUTH)
+        case Refused(Reason.WRONG_PROOF):
+            return await _conclude(session, None)
+        case Refused(reason):
+            return response.err(reason.value.encode("ascii"), response.AUTH)
+        case account:
+            return await _conclude(session, account)
 
 
 async def _verify(session: Pop3Session, claimed: Credentials) -> bytes:
@@ -102,6 +109,10 @@ async def _verify(session: Pop3Session, claimed: Credentials) -> bytes:
         account = await session.desk.logins.login(PROTOCOL, session.connection.ip, claimed)
     except MailFailure as failure:
         return response.err(failure.text.encode("ascii", "replace"), response.SYS_TEMP)
+    return await _conclude(session, account)
+
+
+async def _conclude(session: Pop3Session, account: Account | None) -> bytes:
     if account is None:
         session.failed_logins += 1
         if session.failed_logins >= session.desk.limits.failed_logins:

@@ -68,6 +68,17 @@ SELECT c.id, c.name, c.hash, a.id AS account_id, a.address, a.enabled, a.quota_b
 FROM credential c JOIN account a ON a.id = c.account_id
 WHERE a.address = :address AND a.removed_at IS NULL ORDER BY c.id
 
+-- name: credential
+SELECT c.id, a.id AS account_id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages
+FROM credential c JOIN account a ON a.id = c.account_id
+WHERE c.id = :id AND a.removed_at IS NULL
+
+-- name: secret
+SELECT value FROM secret WHERE name = :name
+
+-- name: insert_secret
+INSERT INTO secret (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING
+
 -- name: set_credential
 INSERT INTO credential (account_id, name, hash, created_at) VALUES (:account_id, :name, :hash, :now)
 ON CONFLICT (account_id, name) DO UPDATE SET hash = excluded.hash, created_at = excluded.created_at

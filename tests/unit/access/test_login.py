@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from redis.exceptions import RedisError
 
-from services.access.login import TRUSTED_TIME, Logins
 from shared.directory import Account
+from shared.directory.logins import TRUSTED_TIME, Logins
 from shared.errors import TemporaryFailure
 from shared.maillog import MailLog
 from shared.sasl.credentials import Credentials

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from services.mta.accept import Acceptance
+from services.mta.allowance import Allowance
 from services.mta.client import Role
 from services.mta.desk import Desk
 from services.mta.limits import Limits
-from services.mta.login import Logins
 from services.mta.recipients import Recipients
 from services.mta.session import MailSession
 from shared.address import Address
 from shared.directory import Account, Verdict
+from shared.directory.logins import Logins
 from shared.errors import TemporaryFailure
 from shared.journal.record import LargeFile
 from shared.journal.reference import Reference
@@ -203,7 +204,8 @@ class FakeMta:
             tls=None,
             recipients=Recipients(self.directory, "mail.a.test", self.limits),
             acceptance=Acceptance(self.journal, self.items.append, "mail.a.test", lambda: NOW),
-            logins=Logins(self.directory, self.failures, self.throttle, self.limits, log, sleep),
+            logins=Logins(self.directory, self.failures, log, sleep=sleep),
+            allowance=Allowance(self.throttle, self.limits, log),
             log=log,
             is_trusted=Networks(self.trusted).__contains__,
             plaintext_auth=self.plaintext_auth,

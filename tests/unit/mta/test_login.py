@@ -27,37 +27,37 @@ class Away:
 
 async def test_login() -> None:
     mta = FakeMta()
-    assert await mta.desk.logins.login("192.0.2.7", BAD) is None
+    assert await mta.desk.logins.login("smtp", "192.0.2.7", BAD) is None
     assert mta.failures.failed_for == [("192.0.2.7", "alice@a.test")]
-    assert await mta.desk.logins.login("192.0.2.7", GOOD) == ALICE
+    assert await mta.desk.logins.login("smtp", "192.0.2.7", GOOD) == ALICE
     assert mta.failures.failed_for == [] and mta.slept == []
 
 
 async def test_guessers_wait_and_are_refused_in_the_end() -> None:
     mta = FakeMta()
     mta.failures.wait = 4.0
-    assert await mta.desk.logins.login("192.0.2.7", GOOD) == ALICE
+    assert await mta.desk.logins.login("smtp", "192.0.2.7", GOOD) == ALICE
     assert mta.slept == [4.0]
     mta.failures.wait = None
     with pytest.raises(MailFailure, match=r"454 4\.7\.0"):
-        await mta.desk.logins.login("192.0.2.7", GOOD)
+        await mta.desk.logins.login("smtp", "192.0.2.8", GOOD)
 
 
 async def test_without_redis() -> None:
     mta = FakeMta(failures=Away(), throttle=Away())  # type: ignore[arg-type]
-    assert await mta.desk.logins.login("192.0.2.7", GOOD) == ALICE
-    assert await mta.desk.logins.login("192.0.2.7", BAD) is None
+    assert await mta.desk.logins.login("smtp", "192.0.2.7", GOOD) == ALICE
+    assert await mta.desk.logins.login("smtp", "192.0.2.7", BAD) is None
     assert mta.slept == [1.0]
-    await mta.desk.logins.count_message(Client("192.0.2.7", Role.SUBMISSION, account=ALICE))
+    await mta.desk.allowance.count_message(Client("192.0.2.7", Role.SUBMISSION, account=ALICE))
 
 
 async def test_messages_of_an_hour() -> None:
     throttle = FakeThrottle()
-    logins = FakeMta(limits=Limits(messages_per_hour=2), failures=FakeFailures(), throttle=throttle).desk.logins
+    mta = FakeMta(limits=Limits(messages_per_hour=2), failures=FakeFailures(), throttle=throttle)
     alice = Client("192.0.2.7", Role.SUBMISSION, account=ALICE)
-    await logins.count_message(alice)
-    await logins.count_message(alice)
+    await mta.desk.allowance.count_message(alice)
+    await mta.desk.allowance.count_message(alice)
     with pytest.raises(MailFailure, match=r"450 4\.7\.1 .*again in 21 min"):
-        await logins.count_message(alice)
-    await logins.count_message(Client("192.0.2.7", Role.SUBMISSION, trusted=True))
+        await mta.desk.allowance.count_message(alice)
+    await mta.desk.allowance.count_message(Client("192.0.2.7", Role.SUBMISSION, trusted=True))
     assert throttle.used == {ALICE.address: 2}

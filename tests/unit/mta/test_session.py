@@ -12,7 +12,7 @@ from shared.journal.record import LARGE_THRESHOLD
 from tests.unit.mta.fakes import FakeMta
 
 ENVELOPE = (b"HELO c.test", b"MAIL FROM:<x@b.test>", b"RCPT TO:<alice@a.test>")
-SHORT = Limits(command_time=0.05, message_time=0.2)
+SHORT = Limits(command_time=0.2, message_time=0.5)
 
 
 async def test_replies_wait_while_there_is_more_to_read() -> None:

@@ -1,21 +1,24 @@
-"""Logging in: verified by the directory, slowed by failures of the network and the account."""
+"""Logging in by password or SASL exchange: verified by the directory, slowed by failures of network and account."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from shared.directory import Account
+from shared.directory.model import Account
 from shared.errors import TemporaryFailure
 from shared.maillog import MailLog
 from shared.metrics import LOGINS
 from shared.queue.throttle import LOGIN_DELAY_FIRST, LoginThrottle
 from shared.sasl.credentials import Credentials
+from shared.sasl.exchange import Exchange
+from shared.sasl.mechanism import Challenge, Lookup, Proven, Reason, Refused, Step
+from shared.sasl.scram import Verifier
 
 TRUSTED_TIME = 30.0  # seconds after a good login in which Redis isn't asked again for the same network and account
 TRUSTED_SIZE = 10_000
@@ -25,6 +28,10 @@ class Accounts(Protocol):
     """What is asked of the directory."""
 
     async def authenticate(self, login: str, password: str) -> Account | None: ...
+
+    async def verifiers(self, login: str, algorithm: str) -> Sequence[tuple[int, Verifier]]: ...
+
+    async def proven(self, credential: int) -> Account | None: ...
 
 
 class Logins:
@@ -52,10 +59,35 @@ class Logins:
     async def login(self, protocol: str, ip: str, credentials: Credentials) -> Account | None:
         """Return the account if name and password are right; TemporaryFailure for one who guesses too much."""
         name = credentials.identity.lower()
-        trusted = self._trusted.get((ip, name), 0.0) > self._clock()
-        if not trusted:
+        if not self._trusts(ip, name):
             await self._slow_down(protocol, ip, name)
         account = await self._directory.authenticate(name, credentials.password)
+        return await self._conclude(protocol, ip, name, account)
+
+    async def answer(self, protocol: str, ip: str, exchange: Exchange, step: Step) -> Challenge | Refused | Account:
+        """Follow a SASL exchange until the client has to speak again or it is decided; TemporaryFailure as `login`."""
+        while isinstance(step, Lookup):
+            name = step.identity.lower()
+            if not self._trusts(ip, name):
+                await self._slow_down(protocol, ip, name)
+            step = exchange.provide(await self._directory.verifiers(name, step.algorithm))
+        match step:
+            case Credentials():
+                account = await self.login(protocol, ip, step)
+            case Proven():
+                found = await self._directory.proven(step.credential)
+                account = await self._conclude(protocol, ip, step.identity.lower(), found)
+            case Refused(Reason.WRONG_PROOF):
+                account = await self._conclude(protocol, ip, step.identity.lower(), None)
+            case _:
+                return step
+        return Refused(Reason.WRONG_PROOF) if account is None else account
+
+    def _trusts(self, ip: str, name: str) -> bool:
+        return self._trusted.get((ip, name), 0.0) > self._clock()
+
+    async def _conclude(self, protocol: str, ip: str, name: str, account: Account | None) -> Account | None:
+        """Count, log and remember how a login ended."""
         if account is None:
             LOGINS.labels(protocol, "failed").inc()
             self._log.login_failed(ip=ip, account=name, protocol=protocol)
@@ -64,7 +96,7 @@ class Logins:
             return None
         LOGINS.labels(protocol, "ok").inc()
         self._log.login(ip=ip, account=account.address, protocol=protocol)
-        if not trusted:
+        if not self._trusts(ip, name):
             await self._forget_failures(ip, name)
         return account
 
