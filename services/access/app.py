@@ -12,6 +12,7 @@ from typing import Any
 from services.access.connection import Connection
 from services.access.desk import Desk
 from services.access.imap.session import ImapSession
+from services.access.managesieve.session import SieveSession
 from services.access.pop3.session import Pop3Session
 from services.access.settings import AccessSettings
 from shared.address import Address
@@ -30,6 +31,7 @@ from shared.mailbox.watch import Announcer, Watcher
 from shared.maillog import MailLog
 from shared.metrics import ACCESS_CONNECTIONS
 from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
+from shared.operations.scripts import Scripts
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Queue, new_consumer
 from shared.queue.notify import Publisher, Subscriber
@@ -37,7 +39,13 @@ from shared.queue.throttle import LoginThrottle
 from shared.queue.upkeep import watch_epoch
 from shared.volume import journal_writer
 
-DOORS = ((143, ImapSession, False), (993, ImapSession, True), (110, Pop3Session, False), (995, Pop3Session, True))
+DOORS = (
+    (143, ImapSession, False),
+    (993, ImapSession, True),
+    (110, Pop3Session, False),
+    (995, Pop3Session, True),
+    (4190, SieveSession, False),
+)
 SWEEP = 1.0  # seconds between two looks for clients that are silent too long
 EXPIRE_FILES = 60  # sweeps between two looks for cached files that may have been removed
 FINISHING_SHARE = 0.7  # of the grace period, for commands that are under way
@@ -133,6 +141,7 @@ class AccessWorker:
             search=TextSearch(content),
             watcher=Watcher(self._database, self._subscriber),
             journal=self._journal,
+            scripts=Scripts(self._database),
             volume=settings.journal,
             log=self._log,
             plaintext_auth=settings.allow_plaintext_auth,

@@ -20,6 +20,7 @@ from shared.mailbox.search import TextSearch
 from shared.mailbox.watch import Watcher
 from shared.maillog import MailLog
 from shared.net import ConnectionGate, TlsContexts
+from shared.operations.scripts import Scripts
 from shared.sasl.mechanisms import OFFERED
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Desk:
     search: TextSearch
     watcher: Watcher
     journal: Writer
+    scripts: Scripts
     volume: Path  # the journal's folder
     log: MailLog
     plaintext_auth: bool = False  # passwords are taken without TLS

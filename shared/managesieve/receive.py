@@ -72,6 +72,11 @@ class Receiver:
         self._refusal: str | None = None  # why the command is being skipped
         self._discarded = 0  # octets skipped so far
 
+    @property
+    def pending(self) -> int:
+        """Octets fed and not yet used."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> None:
         """Take the next octets."""
         if not self.hopeless:

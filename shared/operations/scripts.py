@@ -6,6 +6,7 @@ and after those of accounts, one active each; the others are there to be include
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 import unicodedata
@@ -123,12 +124,18 @@ class Scripts:
         """Return a script's content; NotFound."""
         return await self._database.read(_content, owner, name)
 
+    async def check(self, content: bytes) -> None:
+        """BadScript with everything that is wrong with a script, by this server's language."""
+        if len(content) > MAX_SCRIPT_BYTES:
+            raise QuotaReached("size", f"a script has at most {MAX_SCRIPT_BYTES} octets")
+        errors = await asyncio.to_thread(check, content, language=LANGUAGE)
+        if errors:
+            raise BadScript(errors)
+
     async def put(self, owner: Owner, name: str, content: bytes, actor: Actor | None = None) -> None:
         """Keep a script, in place of one of the same name; BadScript, QuotaReached."""
         name = own_name(name)
-        errors = problems_of(content)
-        if errors:
-            raise BadScript(errors)
+        await self.check(content)
         await self._database.write(_put, owner, name, content, actor, self._now())
 
     async def delete(self, owner: Owner, name: str, actor: Actor | None = None) -> None:
@@ -153,11 +160,6 @@ class Scripts:
 
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
-
-
-def problems_of(content: bytes) -> list[SieveError]:
-    """Return everything that is wrong with a script, by this server's language."""
-    return check(content, language=LANGUAGE)
 
 
 def own_name(text: str) -> str:
