@@ -40,7 +40,7 @@ class Project:
     def __init__(self, engine: Engine, number: int = 1, version: str = VERSION) -> None:
         self.engine = engine
         self.name = f"packetboat-test-{number}"
-        self.port_base = 9000 + 1000 * number
+        self.port_base = 10_000 + 1000 * number
         self.world4, self.world6 = f"{WORLD4}.{10 + number}", f"{WORLD6}::{10 + number}"
         self.tls = ssl._create_unverified_context()
         self.env = {

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import imaplib
+import os
 import smtplib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.containers.conftest import ACCOUNTS, REMOTE6, SINK6
-from tests.containers.engine import WORLD, WORLD6
 from tests.containers.project import PASSWORD, Project, entry_of, send
 from tests.containers.test_mail import ALICE, wait_for
 from tests.e2e.sessions import eventually
@@ -18,7 +20,7 @@ from tests.tools.sink import SinkProcess
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
 
-CLIENT = f"{WORLD6}::77"
+HOST, CLIENT = "fd25:587:998::1", "fd25:587:998::77"  # a link of their own
 
 
 @pytest.fixture
@@ -38,16 +40,32 @@ def test_published_ports(stack: Project) -> None:
     client.logout()
 
 
-def test_the_clients_address_at_a_published_port(stack: Project) -> None:
-    """A host of the world connects to this machine's address, not to the proxy's own."""
+@pytest.fixture
+def neighbour() -> Iterator[list[str]]:
+    """Another host on a link to this machine, as a network namespace; what runs a command there."""
+    name = f"pb{os.getpid()}"
+    _ip("netns", "add", name)
+    try:
+        _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        _ip("addr", "add", f"{HOST}/64", "dev", name, "nodad")
+        _ip("link", "set", name, "up")
+        _ip("-n", name, "addr", "add", f"{CLIENT}/64", "dev", "eth0", "nodad")
+        _ip("-n", name, "link", "set", "eth0", "up")
+        yield ["ip", "netns", "exec", name]
+    finally:
+        _ip("netns", "del", name)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, timeout=30)
+
+
+def test_the_clients_address_at_a_published_port(stack: Project, neighbour: list[str]) -> None:
     script = (
-        f"import smtplib; s = smtplib.SMTP('{SINK6}', {stack.port_base + 25}, timeout=30); s.ehlo('client.test');"
+        f"import smtplib; s = smtplib.SMTP('{HOST}', {stack.port_base + 25}, timeout=30); s.ehlo('client.test');"
         f"s.sendmail('x@remote0.test', ['{ACCOUNTS[3]}'], b'Subject: six\\r\\n\\r\\nText.\\r\\n'); s.quit()"
     )
-    stack.engine.run(
-        "run", "--rm", "--network", WORLD, "--ip6", CLIENT, "--entrypoint", "python", "packetboat/cli:test",
-        "-c", script,
-    )  # fmt: skip
+    subprocess.run([*neighbour, sys.executable, "-c", script], check=True, timeout=60)
     eventually(lambda: f'"ip":"{CLIENT}"' in stack.compose("logs", "mta"), f"{CLIENT} in the log of the mta")
 
 

@@ -62,7 +62,7 @@ async def test_silence_ends_the_session() -> None:
     assert await wire.send(b"NOOP\r\n") == b"250 2.0.0 Ok\r\n"
     await asyncio.sleep(0.03)
     assert not wire.transport.closed
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.3)
     assert await wire.settle() == b"421 4.4.2 Timeout\r\n"
     assert wire.transport.closed and wire.session._desk.sessions == set()
 
@@ -88,7 +88,7 @@ async def test_our_own_slowness_is_not_the_clients() -> None:
     mta.journal.gate = asyncio.Event()
     wire = mta.connect()
     await wire.dialogue(*ENVELOPE, b"DATA", b"text\r\n.")
-    await asyncio.sleep(0.12)
+    await asyncio.sleep(0.3)
     assert not wire.transport.closed
     mta.journal.gate.set()
     assert (await wire.settle()).startswith(b"250 2.0.0 Ok: queued as ")
