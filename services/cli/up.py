@@ -30,9 +30,11 @@ DEMO_ACCOUNTS = ("alice", "bob")
 DEMO_FILE = "demo-accounts.txt"
 STANDARD_PORTS = {  # service → listener → port
     "mta": {"SMTP (MX)": 25, "submission (STARTTLS)": 587, "submission (TLS)": 465},
-    "access": {"IMAP (STARTTLS)": 143, "IMAP (TLS)": 993, "POP3 (STARTTLS)": 110, "POP3 (TLS)": 995},
+    "access": {
+        "IMAP (STARTTLS)": 143, "IMAP (TLS)": 993, "POP3 (STARTTLS)": 110, "POP3 (TLS)": 995, "ManageSieve": 4190,
+    },
     "admin": {"API (/openapi.json)": 8080},
-}
+}  # fmt: skip
 HEALTH_PORTS = {"mta": 8081, "relay": 8082, "mda": 8083, "access": 8084, "admin": 8085}
 
 sql = load("directory")
