@@ -25,6 +25,7 @@ STANDARD_PORTS = {
     "IMAPS": 993,
     "POP3": 110,
     "POP3S": 995,
+    "SIEVE": 4190,
     "ADMIN": 8080,
 }
 PASSWORD = "correct horse"
