@@ -52,6 +52,7 @@ _DIGITS = re.compile(r"[0-9]")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HIGH = bytes(range(0x80, 0x100))
 _BETWEEN_BASE64 = rb"[^A-Za-z0-9+/]*"
+_LINE_ENDS = rb"(?:[ \t]*\r?\n[ \t]*)*"  # between the few digits of a single character, which are in any text
 _SOFT_BREAKS = rb"(?:=\n|=\r[^\n]*\n)*"
 # A comment can come between the letters of a parameter's name.
 _COMMENTED = rb"(?i:content-type)[ \t]*:(?:[^\n(]|\n[ \t])*\("
@@ -102,7 +103,7 @@ def _expression(word: bytes) -> bytes:
     ways += [letters + rb"=\?[^=]", rb"\?=" + letters, rb"\?=[ \t\r\n]*=\?"]
     others = _others(word)
     for octets in _utf8_groups(others):
-        ways += [_SOFT_BREAKS.join(map(_quoted_printable, octets)), *(_base64(octets, at) for at in range(3))]
+        ways += [_SOFT_BREAKS.join(map(_quoted_printable, octets)), *(_base64(octets, at, _LINE_ENDS) for at in range(3))]
     ways += _in_unlabelled(others)
     ways += [_other_charsets(tuple(name for name in PLAIN_CHARSETS if not _others_in(name, others))), _COMMENTED]
     return b"|".join(ways)
@@ -187,14 +188,14 @@ def _escaped(octets: bytes) -> bytes:
     return b"=(?i:" + b"|".join(ways) + b")"
 
 
-def _base64(cases: Sequence[bytes], alignment: int) -> bytes:
+def _base64(cases: Sequence[bytes], alignment: int, between: bytes = _BETWEEN_BASE64) -> bytes:
     """The letters in base64 when this many octets of the first group of three come before."""
     anything = bytes(range(256))
     octets = [anything] * alignment + list(cases)
     octets += [anything] * (-len(octets) % 3)
     digits = [digit for at in range(0, len(octets), 3) for digit in _base64_group(*octets[at : at + 3])]
     known = [at for at, digit in enumerate(digits) if len(digit) < len(_ALPHABET)]
-    return _BETWEEN_BASE64.join(_one_of(digit) for digit in digits[known[0] : known[-1] + 1])
+    return between.join(_one_of(digit) for digit in digits[known[0] : known[-1] + 1])
 
 
 def _base64_group(first: bytes, second: bytes, third: bytes) -> Iterable[set[int]]:
