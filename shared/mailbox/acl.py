@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from shared.db import Database, Work, load
 from shared.imap.acl import ALL_RIGHTS, ANYONE, NEGATIVE, canonical, effective
 from shared.mailbox.errors import LimitReached, NoSuchMailbox, NotPermitted
-from shared.mailbox.mailbox import Mailbox, find
+from shared.mailbox.mailbox import Mailbox, find, find_by_id
 from shared.mailbox.mailbox import sql as mailbox_sql
 
 MAX_ENTRIES = 1_000  # of one mailbox
@@ -69,9 +69,9 @@ class Acl:
         """Return the mailboxes of other accounts that the user may look up, by owner and name."""
         return await self._database.read(shared_with, user)
 
-    async def rights(self, user: User, mailbox: Mailbox) -> str:
-        """Return the user's rights in a mailbox as they are now."""
-        return await self._database.read(rights_in, user, mailbox)
+    async def rights(self, user: User, mailbox_id: int) -> str:
+        """Return the user's rights in a mailbox as they are now; NoSuchMailbox once it is deleted."""
+        return await self._database.read(_rights_now, user, mailbox_id)
 
     async def owner(self, address: str) -> int:
         """Return the id of an account that there is; NoSuchMailbox."""
@@ -183,6 +183,11 @@ def _changed(held: str, change: Change, rights: str) -> str:
             return canonical(held + rights)
         case Change.REMOVE:
             return canonical(set(held) - set(rights))
+
+
+def _rights_now(user: User, mailbox_id: int) -> Work[str]:
+    mailbox = yield from find_by_id(mailbox_id)
+    return (yield from rights_in(user, mailbox))
 
 
 def _owner(address: str) -> Work[int]:

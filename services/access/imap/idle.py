@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.access.imap import namespace
 from services.access.imap.outcome import Outcome, done, rejected
 from shared.imap import command as commands
 from shared.imap import response
@@ -44,8 +45,9 @@ async def report(session: ImapSession) -> bool:
     if idling is None or idling.watch is None or not idling.watch.changed.is_set():
         return False
     idling.watch.changed.clear()
-    await session.synchronise(with_expunges=True)
-    session.tell_highest()
+    if await namespace.look_again(session):
+        await session.synchronise(with_expunges=True)
+        session.tell_highest()
     return True
 
 

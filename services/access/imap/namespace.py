@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.access.imap.outcome import Outcome, done
+from shared.errors import TemporaryFailure
 from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.acl import ALL_RIGHTS
@@ -55,6 +56,29 @@ async def open_mailbox(session: ImapSession, name: str, *, since: int | None = N
         return await session.desk.messages.open(account.id, name, since=since), ALL_RIGHTS
     access = await find(session, name)
     return await session.desk.messages.select(access.mailbox.id, since=since), access.rights
+
+
+async def look_again(session: ImapSession) -> bool:
+    """Take the rights in another account's selected mailbox as they are now; False: the session ends.
+
+    So a change of rights counts from the next command on (RFC 4314 §5.1.1).
+    """
+    selected, account = session.selected, session.account
+    if selected is None or account is None or selected.account_id == account.id:
+        return True
+    try:
+        rights = await session.desk.acl.rights(account, selected.mailbox_id)
+    except (NoSuchMailbox, TemporaryFailure):
+        return True  # what comes next finds that out, and has an answer to it
+    if "r" not in rights:
+        session.end(b"The selected mailbox is shared no longer")
+        return False
+    if rights != selected.rights:
+        before = selected.known_flags()
+        selected.rights = rights
+        if selected.known_flags() != before:
+            session.write(selected.known_flags())
+    return True
 
 
 async def place(session: ImapSession, name: str) -> Place:

@@ -45,17 +45,17 @@ def _description(selected: Selected, found: messages.Selected, enabled: Extensio
     mailbox = found.mailbox
     lines = [selected.known_flags(), response.exists(len(selected.view))]
     if Extension.REV2 in enabled:
-        lines.append(response.list_line(selected.name))
+        lines.append(response.list_line(selected.name, utf8=True))
     else:
         lines.append(response.recent(0))
     unseen = selected.view.sequence(found.first_unseen) if found.first_unseen else None
     if unseen is not None and not enabled & (Extension.REV2 | Extension.UIDONLY):
         lines.append(untagged_status(Condition.OK, b"First unseen message", response.code_unseen(unseen)))
     lines += [
-        untagged_status(Condition.OK, b"Lasting name", response.code_mailboxid(mailbox.object_id)),
         untagged_status(Condition.OK, b"UIDs are valid", response.code_uidvalidity(mailbox.uidvalidity)),
         untagged_status(Condition.OK, b"Next UID", response.code_uidnext(mailbox.uidnext)),
         untagged_status(Condition.OK, b"Highest mod-sequence", response.code_highestmodseq(mailbox.modseq)),
+        untagged_status(Condition.OK, b"Lasting name", response.code_mailboxid(mailbox.object_id)),
     ]
     return lines
 

@@ -36,10 +36,10 @@ class Selected:
         "account_id",
         "contexts",
         "flags",
+        "is_examined",
         "mailbox_id",
         "modseq",
         "name",
-        "read_only",
         "rights",
         "saved",
         "uidvalidity",
@@ -53,7 +53,7 @@ class Selected:
         self.name = name or found.mailbox.name  # the client's
         self.uidvalidity = found.mailbox.uidvalidity
         self.modseq = found.mailbox.modseq
-        self.read_only = read_only or not set(READ_WRITE_RIGHTS) & set(rights)
+        self.is_examined = read_only
         self.view = View(found.uids)
         self.flags = FlagLists(found.keywords)
         self.saved: tuple[Range, ...] = ()  # the UIDs that `$` stands for (RFC 5182)
@@ -68,6 +68,11 @@ class Selected:
         if numbers.ranges:
             named = self.view.uids_of_uids(numbers) if uid else self.view.uids_of_sequences(numbers)
         return normalise((*named, *known_of(self.view, self.saved))) if numbers.saved else named
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened by EXAMINE, or nothing in it may be changed (RFC 4314 §5.2)."""
+        return self.is_examined or not set(READ_WRITE_RIGHTS) & set(self.rights)
 
     def require(self, needed: str) -> None:
         """Raise NotPermitted unless the session has all these rights in the mailbox."""
@@ -154,15 +159,16 @@ class Selected:
         self.modseq = max(self.modseq, changes.mailbox.modseq)
         self._own.clear()
 
-    def highest(self) -> int | None:
+    def highest(self, *, only_held: bool = False) -> int | None:
         """Return up to which mod-sequence the client has been told everything, None if it knows that.
 
-        While an expunge is held back that is below it, whatever FETCH has shown (RFC 7162 §3.2.4).
+        While an expunge is held back that is below it, whatever FETCH has shown (RFC 7162 §3.2.4); `only_held`:
+        None otherwise.
         """
         if self.view.has_expunged and self._held_from:
             self._told = 0
             return self._held_from - 1
-        if self._told == self.modseq:
+        if only_held or self._told == self.modseq:
             return None
         self._told = self.modseq
         return self.modseq
