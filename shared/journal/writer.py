@@ -24,6 +24,8 @@ from shared.message.envelope import Envelope
 
 __all__ = ["LargeFile", "LargeUpload", "Limits", "Writer"]
 
+GATHER = 0.002  # seconds from one group to the next under load: two threads' turns cost more than ten records
+
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}\Z")
@@ -59,6 +61,8 @@ class Writer:
         self._slots = asyncio.Semaphore(self._limits.large_uploads)
         self._futures: dict[Draft, asyncio.Future[Reference]] = {}
         self._arrived: list[Draft] = []
+        self._handed_over = 0.0  # when the last group was, by the loop's clock …
+        self._company = 0  # … and its records
         self._queued = 0
         self._patient: deque[asyncio.Future[None]] = deque()
         self._failed: JournalFailed | None = None
@@ -107,7 +111,7 @@ class Writer:
         self._futures[draft] = future
         self._queued += draft.length
         if not self._arrived:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_later(self._gathering(), self._hand_over)
         self._arrived.append(draft)
         return await future
 
@@ -173,9 +177,16 @@ class Writer:
         if failure is not None:
             raise failure
 
+    def _gathering(self) -> float:
+        """Return the seconds until the next group: none while records come one at a time."""
+        assert self._loop is not None
+        return max(self._handed_over + GATHER - self._loop.time(), 0.0) if self._company > 1 else 0.0
+
     def _hand_over(self) -> None:
+        assert self._loop is not None
         if self._arrived:
             self._committer.put(self._arrived)
+            self._handed_over, self._company = self._loop.time(), len(self._arrived)
             self._arrived = []
 
     def _report(self, outcome: Durable | Refused) -> None:

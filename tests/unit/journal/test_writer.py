@@ -127,6 +127,17 @@ async def test_records_on_both_sides_of_the_zeros_end(writer: Writer, tmp_path: 
     assert list_segments(tmp_path)[0].size < refs[-1].offset + refs[-1].length + 100
 
 
+async def test_one_sender_never_waits_and_many_share_groups(writer: Writer, envelope: MakeEnvelope) -> None:
+    async def send(count: int) -> None:
+        for _ in range(count):
+            await writer.append(envelope(), b"x")
+
+    await send(20)
+    assert writer.stats.groups == 20 and writer._gathering() == 0.0
+    await asyncio.gather(*(send(20) for _ in range(10)))
+    assert writer.stats.records == 220 and writer.stats.groups <= 20 + 40
+
+
 async def test_a_volume_too_full_for_zeros_takes_records(
     writer: Writer, tmp_path: Path, envelope: MakeEnvelope, monkeypatch: pytest.MonkeyPatch
 ) -> None:
