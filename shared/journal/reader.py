@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple
 
 from shared.journal.descriptors import Descriptors, OpenFile
 from shared.journal.errors import RecordUnavailable
@@ -22,7 +22,7 @@ from shared.journal.record import (
     large_name,
     parse_envelope,
     parse_header,
-    plain_message,
+    plain_messages,
     to_draft,
 )
 from shared.journal.reference import Reference, large_path, nonce_of, open_path, sealed_path
@@ -33,10 +33,6 @@ __all__ = ["Corruption", "Reader", "RecordUnavailable", "ScannedRecord", "TornTa
 
 COALESCE_GAP = 64 * 1024  # bytes between two records that are cheaper read than skipped
 COALESCE_SIZE = 4 * 1024 * 1024  # bytes of one coalesced read
-
-T = TypeVar("T")
-Pick: TypeAlias = Callable[[Reference, bytes, int], T]
-"""What is made of a record that is to be verified: its reference, octets that it is in, and where it begins there."""
 
 
 class Span(NamedTuple):
@@ -81,7 +77,7 @@ class Reader:
 
     def draft(self, ref: Reference) -> Draft:
         """Return a record to be written again elsewhere, its envelope byte by byte, all but a large file verified."""
-        record = self._segment_bytes(ref.segment, ref.offset, ref.length)
+        record = self._record_bytes(ref)
         try:
             header = _header(ref, record)
             check_body(header, record)
@@ -129,11 +125,18 @@ class Reader:
 
         All of them are in memory at once: the caller bounds the batch.
         """
-        return self._many(refs, self._message)
+        results: list[bytes | RecordUnavailable] = [b""] * len(refs)
+        for run in _runs(refs):
+            for index, message in zip(run, self._messages(refs, run), strict=True):
+                results[index] = self._alone(refs[index]) if message is None else message
+        return results
 
     def record_many(self, refs: Sequence[Reference]) -> list[tuple[Envelope, bytes] | RecordUnavailable]:
         """Return envelopes and messages as `read_many` returns messages."""
-        return self._many(refs, self._record)
+        results: dict[int, tuple[Envelope, bytes] | RecordUnavailable] = {}
+        for run in _runs(refs):
+            results.update(self._records(refs, run))
+        return [results[index] for index in range(len(refs))]
 
     def stretch(self, segment: str, start: int, length: int) -> bytes:
         """Return octets of a segment as they are, nothing verified: to find out which records are worth reading."""
@@ -152,8 +155,7 @@ class Reader:
             raise RecordUnavailable(f"segment {segment}: {error.strerror}") from error
 
     def _verified(self, ref: Reference) -> tuple[Header, bytes, bytes]:
-        record = self._segment_bytes(ref.segment, ref.offset, ref.length)
-        return self._checked(ref, record)
+        return self._checked(ref, self._record_bytes(ref))
 
     def _checked(self, ref: Reference, record: bytes) -> tuple[Header, bytes, bytes]:
         try:
@@ -174,27 +176,44 @@ class Reader:
             raise _unavailable(ref, "CRC of the large file")
         return data
 
-    def _many(self, refs: Sequence[Reference], pick: Pick[T]) -> list[T | RecordUnavailable]:
-        results: dict[int, T | RecordUnavailable] = {}
-        for batch in _coalesced(refs):
-            results.update(self._batch(batch, pick))
-        return [results[index] for index in range(len(refs))]
-
-    def _batch(self, batch: list[tuple[int, Reference]], pick: Pick[T]) -> Iterator[tuple[int, T | RecordUnavailable]]:
-        start = batch[0][1].offset
-        end = max(ref.offset + ref.length for _, ref in batch)
+    def _messages(self, refs: Sequence[Reference], run: Sequence[int]) -> Iterable[bytes | None]:
+        """Return the messages of neighbours, None for one that takes a closer look."""
         try:
-            data = self._segment_bytes(batch[0][1].segment, start, end - start) if len(batch) > 1 else b""
+            start, data = self._run_bytes(refs, run)
         except RecordUnavailable:
-            data = b""  # one by one, so that each gets its own failure or its bytes
-        for index, ref in batch:
+            return [None] * len(run)  # one by one, so that each gets its own failure or its bytes
+        return plain_messages(data, start, [refs[index] for index in run])
+
+    def _alone(self, ref: Reference) -> bytes | RecordUnavailable:
+        try:
+            return self.read(ref)
+        except RecordUnavailable as failure:
+            return failure
+
+    def _records(
+        self, refs: Sequence[Reference], run: Sequence[int]
+    ) -> Iterator[tuple[int, tuple[Envelope, bytes] | RecordUnavailable]]:
+        try:
+            start, data = self._run_bytes(refs, run)
+        except RecordUnavailable:
+            start, data = 0, b""
+        for index in run:
+            ref = refs[index]
             try:
-                if data:
-                    yield index, pick(ref, data, ref.offset - start)
-                else:
-                    yield index, pick(ref, self._segment_bytes(ref.segment, ref.offset, ref.length), 0)
+                at = ref.offset - start
+                record = data[at : at + ref.length] if data else self._record_bytes(ref)
+                yield index, _with_envelope(ref, *self._checked(ref, record))
             except RecordUnavailable as failure:
                 yield index, failure
+
+    def _run_bytes(self, refs: Sequence[Reference], run: Sequence[int]) -> tuple[int, bytes]:
+        """Return where neighbours begin, and the octets of them all."""
+        segment, start = refs[run[0]][:2]
+        end = max([refs[index].offset + refs[index].length for index in run])
+        return start, self._segment_bytes(segment, start, end - start)
+
+    def _record_bytes(self, ref: Reference) -> bytes:
+        return self._segment_bytes(ref.segment, ref.offset, ref.length)
 
     def _spans(self, spans: Sequence[Span], run: list[int]) -> Iterator[tuple[int, bytes | RecordUnavailable]]:
         start = spans[run[0]].place
@@ -210,13 +229,6 @@ class Reader:
                 yield index, (data[begin : begin + span.length] if data else self.pread(*span))
             except RecordUnavailable as failure:
                 yield index, failure
-
-    def _message(self, ref: Reference, data: bytes, at: int) -> bytes:
-        message = plain_message(data, at, ref, nonce_of(ref.segment))
-        return self._checked(ref, data[at : at + ref.length])[2] if message is None else message
-
-    def _record(self, ref: Reference, data: bytes, at: int) -> tuple[Envelope, bytes]:
-        return _with_envelope(ref, *self._checked(ref, data[at : at + ref.length]))
 
     def _segment_bytes(self, segment: str, offset: int, length: int) -> bytes:
         for attempt in range(2):
@@ -280,28 +292,22 @@ def _header(ref: Reference, data: bytes) -> Header:
     return header
 
 
-def _coalesced(refs: Sequence[Reference]) -> Iterator[list[tuple[int, Reference]]]:
-    """Yield runs of records of one segment that are worth one read."""
-    run: list[tuple[int, Reference]] = []
+def _runs(refs: Sequence[Reference]) -> Iterator[list[int]]:
+    """Yield the indexes of records of one segment that are worth one read."""
+    run: list[int] = []
     segment, begin, end = "", 0, 0
-    for item in sorted(enumerate(refs), key=_place):
-        ref = item[1]
-        offset = ref.offset
-        after = offset + ref.length
-        near = offset - end <= COALESCE_GAP and after - begin <= COALESCE_SIZE and ref.segment == segment
-        if run and not near:
+    for index in sorted(range(len(refs)), key=refs.__getitem__):
+        its, offset, length, *_ = refs[index]
+        after = offset + length
+        if run and not (offset - end <= COALESCE_GAP and after - begin <= COALESCE_SIZE and its == segment):
             yield run
             run = []
         if not run:
-            segment, begin = ref.segment, offset
-        run.append(item)
+            segment, begin = its, offset
+        run.append(index)
         end = after
     if run:
         yield run
-
-
-def _place(item: tuple[int, Reference]) -> tuple[str, int]:
-    return item[1].segment, item[1].offset
 
 
 def _span_runs(spans: Sequence[Span]) -> Iterator[list[int]]:

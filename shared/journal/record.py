@@ -30,11 +30,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from shared.journal.reference import Reference, check_large
+from shared.journal.reference import Reference, check_large, nonce_of
 from shared.message.envelope import Envelope
 
 MAGIC = b"PBJR"
@@ -46,10 +46,9 @@ LARGE_THRESHOLD = 256 * 1024  # bytes of message from which on it is streamed to
 MAX_PARTS = 64  # buffers of one body that are written as they are; more are joined first
 
 _FIELDS = struct.Struct(">4s16sBBHIIQIIB3x")
-_UP_TO_CRCS = struct.Struct(">4s16sBBHIIQI")  # of _FIELDS
-_NO_NAME = bytes(4)  # the name's length and the padding
 _CRC = struct.Struct(">I")
-HEADER_LENGTH = _FIELDS.size + _CRC.size
+_HEADER = struct.Struct(_FIELDS.format + "I")
+HEADER_LENGTH = _HEADER.size
 TRAILER_LENGTH = _CRC.size
 
 
@@ -195,26 +194,27 @@ def check_body(header: Header, record: bytes | memoryview) -> None:
         raise BadRecord("CRC of the body")
 
 
-def plain_message(data: bytes, at: int, ref: Reference, nonce: bytes) -> bytes | None:
-    """Return the message of the record at data[at:] if all of it is as the reference says and verified.
+def plain_messages(data: bytes, start: int, refs: Iterable[Reference]) -> Iterator[bytes | None]:
+    """Yield the messages of records of one segment; data is what the segment has from `start` on.
 
-    None when it isn't, or has a large file: who parses it learns what it is. This is the short way for many.
+    None for a record that isn't as its reference says and verified, or has a large file: who parses it learns what
+    it is. This is the short way for many.
     """
-    envelope, inline = ref.body - ref.offset - HEADER_LENGTH, ref.inline
-    if ref.large or ref.size != inline or envelope < 0 or inline < 0:
-        return None
-    body = at + HEADER_LENGTH + envelope
-    end = body + inline
-    header = data[at : at + HEADER_LENGTH]
-    if (
-        end + TRAILER_LENGTH - at != ref.length
-        or not header.startswith(_UP_TO_CRCS.pack(MAGIC, nonce, VERSION, RecordKind.ENTRY, 0, envelope, inline, 0, 0))
-        or not header.startswith(_NO_NAME, _UP_TO_CRCS.size + _CRC.size)
-        or _CRC.pack(zlib.crc32(header[: _FIELDS.size])) != header[_FIELDS.size :]
-    ):
-        return None
-    message = data[body:end]
-    return message if _CRC.pack(zlib.crc32(message)) == data[end : end + TRAILER_LENGTH] else None
+    crc32, header_at, crc_at = zlib.crc32, _HEADER.unpack_from, _CRC.unpack_from
+    fields_length, expected = _FIELDS.size, b""
+    for segment, offset, length, body, inline, size, large in refs:
+        expected = expected or nonce_of(segment)
+        at, begin = offset - start, body - start
+        end = begin + inline
+        if large or size != inline or body < offset + HEADER_LENGTH or end + TRAILER_LENGTH != at + length:
+            yield None
+            continue
+        magic, nonce, version, kind, key, envelope, found, beyond, _, _, name, crc = header_at(data, at)
+        message = data[begin:end]
+        agrees = (magic, nonce, version, kind, key) == (MAGIC, expected, VERSION, RecordKind.ENTRY, 0)
+        lengths = (envelope, found, beyond, name) == (begin - at - HEADER_LENGTH, inline, 0, 0)
+        whole = crc32(data[at : at + fields_length]) == crc and crc32(message) == crc_at(data, end)[0]
+        yield message if agrees and lengths and whole else None
 
 
 def parse_envelope(header: Header, record: bytes | memoryview) -> Envelope:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from shared.ids import ALPHABET
 
@@ -21,9 +21,8 @@ LARGE_FOLDER = "large"
 LARGE_SUFFIX = ".msg"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A record's place; all numbers are bytes."""
+class Reference(NamedTuple):
+    """A record's place; all numbers are bytes. References sort by their places."""
 
     segment: str  # "2026-11-23/mta-1-<nonce>-3": path below the journal's root, without suffix
     offset: int  # of the record in the segment

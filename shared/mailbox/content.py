@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, TypeAlias
 
 from shared.db import Database, Work, load
@@ -17,6 +16,7 @@ from shared.journal.reader import Reader, Span
 from shared.journal.reader import RecordUnavailable as RecordUnavailable
 from shared.journal.reference import Reference
 from shared.mailbox.errors import MessageGone
+from shared.mailbox.rows import PREFIX, REFERENCE
 from shared.message.body import SectionText, locate, select_fields
 
 STREAM_CHUNK = 256 * 1024  # octets of a long literal in memory at a time
@@ -26,8 +26,6 @@ sql = load("messages")
 
 Failure: TypeAlias = RecordUnavailable | MessageGone
 Row: TypeAlias = Any
-
-_reference_columns = itemgetter("segment", "position", "length", "body", "inline_size", "record_size", "large")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +85,16 @@ class Content:
 
     async def read_many(self, rows: Sequence[Row]) -> list[bytes | Failure]:
         """Return whole messages, verified, or why one can't be had; BATCH_BYTES is the caller's limit."""
-        references = [reference_of(row) for row in rows]
-        found = await asyncio.to_thread(self._reader.read_many, references)
+        found = await asyncio.to_thread(self._read_rows, rows)
+        for place, result in enumerate(found):
+            if isinstance(result, RecordUnavailable):
+                found[place] = await self._again(rows[place], result, self._reader.read)
+        return found
+
+    def _read_rows(self, rows: Sequence[Row]) -> list[bytes | Failure]:
+        found = self._reader.read_many([Reference(*row[REFERENCE]) for row in rows])
         return [
-            await self._again(row, result, self._reader.read)
-            if isinstance(result, RecordUnavailable)
-            else row["prefix"] + result
+            result if isinstance(result, RecordUnavailable) else row[PREFIX] + result
             for row, result in zip(rows, found, strict=True)
         ]
 
@@ -163,7 +165,7 @@ class Content:
 
 def reference_of(row: Row) -> Reference:
     """Return where a row's record lies in the journal, as far as the row knows."""
-    return Reference(*_reference_columns(row))
+    return Reference(*row[REFERENCE])
 
 
 def find_reference(blob_id: int) -> Work[Reference | None]:

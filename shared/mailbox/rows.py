@@ -40,15 +40,9 @@ class Want(Flag):
 
 
 COLUMNS: dict[Want, tuple[str, ...]] = {
-    Want.ENVELOPE: ("envelope",),
-    Want.BODYSTRUCTURE: ("bodystructure",),
-    Want.BODY: ("imap_body",),
-    Want.SENT: ("sent_at", "sent_day"),
     Want.CONTENT: (
         "prefix",
         "blob_id",
-        "header_size",
-        "parts",
         "segment",
         "position",
         "length",
@@ -56,13 +50,24 @@ COLUMNS: dict[Want, tuple[str, ...]] = {
         "inline_size",
         "record_size",
         "large",
+        "header_size",
+        "parts",
     ),
+    Want.ENVELOPE: ("envelope",),
+    Want.BODYSTRUCTURE: ("bodystructure",),
+    Want.BODY: ("imap_body",),
+    Want.SENT: ("sent_at", "sent_day"),
     Want.TEXT: ("subject", "preview", "message_id", "refs"),
     Want.PREVIEW: ("preview",),
     Want.SAVED: ("saved_at",),
     Want.IDS: ("entry", "message_id", "refs"),
 }
 BASE_COLUMNS = ("uid", "flags", "modseq", "internal_date", "size")
+
+# Where a row has what is needed for every body: names cost a look at all columns.
+SIZE = BASE_COLUMNS.index("size")
+PREFIX = len(BASE_COLUMNS) + COLUMNS[Want.CONTENT].index("prefix")
+REFERENCE = slice(PREFIX + 2, PREFIX + 9)  # segment to large
 
 _SOURCES = {
     "prefix": "m.prefix",

@@ -23,6 +23,7 @@ from shared.imap.state import Extension
 from shared.mailbox.content import Failure, RecordUnavailable
 from shared.mailbox.errors import MessageGone
 from shared.mailbox.messages import StoreMode, Want
+from shared.mailbox.rows import SIZE
 from shared.message.body import SectionText
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ STREAM_FROM = 1024 * 1024  # octets of a message from which on it is sent in pie
 _UNREADABLE = refused(b"Some of the messages can't be read at the moment", response.UNAVAILABLE)
 _Decoded: TypeAlias = dict[BinarySection, binary.Decoded]
 NOTHING_DECODED: _Decoded = {}
+_SHOWN = frozenset((bytes, type(None)))
 _HEADER_LISTS = (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT)
 
 
@@ -145,11 +147,15 @@ _Bodies = Sequence[Sequence[bytes | Failure | None]]
 async def _read_bodies(
     session: ImapSession, plan: Plan, ranges: Sequence[Range]
 ) -> AsyncIterator[tuple[Sequence[Row], _Bodies | None]]:
-    """Yield rows with their sections, column by column; a long message comes alone and without."""
+    """Yield rows with their sections, column by column; a long message comes alone and without.
+
+    The next rows aren't read before these bodies are: SQLite here and the journal in a thread would only wait for each
+    other at the interpreter's lock.
+    """
     mailbox_id = session.the_selected().mailbox_id
-    async for rows in ahead(session.desk.messages.fetch_rows(mailbox_id, ranges, plan.want)):
+    async for rows in session.desk.messages.fetch_rows(mailbox_id, ranges, plan.want):
         for batch in _batches(rows, len(plan.sections)):
-            if batch[0]["size"] >= STREAM_FROM:
+            if batch[0][SIZE] >= STREAM_FROM:
                 yield batch, None
             else:
                 yield batch, [await _read_section(session, batch, section) for section in plan.sections]
@@ -159,8 +165,9 @@ def _batches(rows: Sequence[Row], sections: int) -> Iterator[list[Row]]:
     batch: list[Row] = []
     size = 0
     for row in rows:
-        cost = row["size"] * sections
-        if batch and (size + cost > BATCH_BYTES or row["size"] >= STREAM_FROM or batch[0]["size"] >= STREAM_FROM):
+        its = row[SIZE]
+        cost = its * sections
+        if batch and (size + cost > BATCH_BYTES or its >= STREAM_FROM or batch[0][SIZE] >= STREAM_FROM):
             yield batch
             batch, size = [], 0
         batch.append(row)
@@ -186,14 +193,14 @@ async def _read_section(
 
 def _readable(rows: Sequence[Row], bodies: _Bodies, progress: _Progress) -> tuple[Sequence[Row], Any]:
     """Leave out the rows of which something couldn't be read."""
+    if {type(body) for column in bodies for body in column} <= _SHOWN:
+        return rows, bodies
     failed = {
         place: body
         for column in bodies
         for place, body in enumerate(column)
         if body is not None and not isinstance(body, bytes)
     }
-    if not failed:
-        return rows, bodies
     progress.unreadable += sum(not isinstance(failure, MessageGone) for failure in failed.values())
     places = [place for place in range(len(rows)) if place not in failed]
     return [rows[place] for place in places], [[column[place] for place in places] for column in bodies]

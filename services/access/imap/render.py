@@ -141,7 +141,7 @@ def render(
             values.append(_told(columns, flags, told))
         streams.append(map(template.__mod__, zip(*values, strict=True)) if values else [template] * len(rows))
         if place != last:
-            streams.append([body or b"" for body in bodies[place]])
+            streams.append([body or b"" for body in bodies[place]] if None in bodies[place] else bodies[place])
     if len(streams) == 1:
         return b"".join(streams[0])
     return b"".join(chain.from_iterable(zip(*streams, strict=True)))
@@ -156,6 +156,13 @@ def render_item(plan: Plan, item: FetchItem, row: Row, flags: FlagLists) -> byte
 def section_head(section: BodySection, body: bytes | None) -> bytes:
     """Return a section's item up to its octets, or NIL."""
     return section.label + b" NIL" if body is None else literal_item_head(section.label, len(body))
+
+
+def _section_heads(section: BodySection, bodies: Sequence[bytes | None]) -> Sequence[bytes]:
+    if None in bodies:
+        return [section_head(section, body) for body in bodies]
+    template = section.label.replace(b"%", b"%%") + b" {%d}\r\n"
+    return list(map(template.__mod__, map(len, bodies)))  # type: ignore[arg-type]
 
 
 def number_rows(view: View, rows: Sequence[Row], uid_only: bool = False) -> tuple[Sequence[Row], Sequence[int]]:
@@ -181,8 +188,7 @@ def _column(
     bodies: Sequence[Sequence[bytes | None]],
 ) -> Sequence[Any]:
     if isinstance(item, int):
-        section = plan.sections[item]
-        return [section_head(section, body) for body in bodies[item]]
+        return _section_heads(plan.sections[item], bodies[item])
     if item is FetchItem.FLAGS:
         return _flag_lists(columns[1], flags)
     if item is FetchItem.INTERNALDATE:

@@ -64,6 +64,22 @@ class Post:
         return [row async for rows in found for row in rows]
 
 
+class AlteredRow(tuple):
+    """A row whose values can be asked for by name, too."""
+
+    names: tuple[str, ...]
+
+    def __getitem__(self, key):
+        return super().__getitem__(self.names.index(key) if isinstance(key, str) else key)
+
+
+def altered(row, **values) -> AlteredRow:
+    """A row with some other values."""
+    new = AlteredRow(values.get(name, value) for name, value in zip(row.keys(), tuple(row), strict=True))
+    new.names = tuple(row.keys())
+    return new
+
+
 @pytest.fixture
 async def post(database, tmp_path: Path):
     world = await make_world(database, accounts=1)
@@ -121,17 +137,24 @@ async def test_a_moved_record_is_found_again_and_a_lost_one_is_temporary(post):
     await post.deliver(MULTIPART)
     row = (await post.rows())[0]
     copy = await post.writer.append(Envelope(ids.new_id(), "", (), 1, Kind.APPEND), b"other" * 3)
-    true = dict(zip(row.keys(), tuple(row), strict=True))
-    stale = true | {"position": copy.offset, "length": copy.length, "body": copy.body, "inline_size": copy.inline}
+    stale = altered(
+        row,
+        position=copy.offset,
+        length=copy.length,
+        body=copy.body,
+        inline_size=copy.inline,
+        record_size=copy.size + 1,
+    )
     whole = PREFIX + MULTIPART
-    assert await post.content.read(stale | {"record_size": copy.size + 1}) == whole
-    wrong = true | {"segment": true["segment"][:-1] + "9"}
+    assert await post.content.read(stale) == whole
+    elsewhere = row["segment"][:-1] + "9"
+    wrong = altered(row, segment=elsewhere)
     assert await post.content.read(wrong) == whole
-    assert await post.content.read_many([wrong, true]) == [whole, whole]
+    assert await post.content.read_many([wrong, row]) == [whole, whole]
     assert await post.content.sections([wrong], (1,)) == [b"first part"]
     with pytest.raises(MessageGone):
-        await post.content.read(wrong | {"blob_id": 999_999})
-    results = await post.content.read_many([wrong | {"blob_id": 999_999}, true])
+        await post.content.read(altered(row, segment=elsewhere, blob_id=999_999))
+    results = await post.content.read_many([altered(row, segment=elsewhere, blob_id=999_999), row])
     assert isinstance(results[0], MessageGone) and results[1] == whole
     await post.world.execute("UPDATE blob SET position = position + 1, body = body + 1")
     with pytest.raises(RecordUnavailable):
@@ -168,9 +191,10 @@ async def test_search_finds_what_the_filtered_stretch_does_not_show(post):
     await post.deliver(b"Received: here\r\n", large=b"Subject: big\r\n\r\n" + b"y\r\n" * 100_000 + b"lighthouse\r\n")
     await post.deliver(MULTIPART, prefix=b"Delivered-To: lighthouse@a.test\r\n")
     first, large, other = (await post.rows())[:3]
-    twice = dict(zip(first.keys(), tuple(first), strict=True)) | {"uid": 9}  # as a copy has it
-    wrong = twice | {"uid": 10, "segment": first["segment"][:-1] + "9"}
-    gone = wrong | {"uid": 11, "blob_id": 999_999}
+    elsewhere = first["segment"][:-1] + "9"
+    twice = altered(first, uid=9)  # as a copy has it
+    wrong = altered(first, uid=10, segment=elsewhere)
+    gone = altered(first, uid=11, segment=elsewhere, blob_id=999_999)
     search = TextSearch(post.content)
     rows = [other, gone, twice, first, wrong, large]
     assert await search.text_matches(rows, "HARBOUR") == {1, 9, 10}

@@ -154,7 +154,7 @@ async def test_a_record_that_compaction_moved_is_found(office):
     await office.work()
     await office.execute("DELETE FROM ledger WHERE recipient = 'eve@b.test'")
     reference = Reference.decode(item.reference)
-    elsewhere = dataclasses.replace(reference, segment=reference.segment[:-1] + "8")
+    elsewhere = reference._replace(segment=reference.segment[:-1] + "8")
     await office.queue.enqueue([dataclasses.replace(item, reference=elsewhere.encode())])
     await office.work()
     assert len(await office.inbox("eve")) == 2 and len(await office.inbox("bob")) == 1
@@ -168,7 +168,7 @@ async def test_a_reference_into_a_rewritten_segment_is_old_news(office):
     segment = reference.segment[:-1] + "8"
     await office.execute("INSERT INTO segment (name, state) VALUES (:name, 'rewritten')", name=segment)
     await office.queue.read(Lane.DELIVERY, 1, 0)
-    stale = dataclasses.replace(item, reference=dataclasses.replace(reference, segment=segment).encode())
+    stale = dataclasses.replace(item, reference=reference._replace(segment=segment).encode())
     await office.courier.work([office.again(stale)])
     assert await office.ledger(item.entry) == {}
 
