@@ -13,11 +13,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 TIMEOUT = 60.0  # seconds for any answer
+SAID = 400  # lines of a conversation that are kept …
+SHOWN = 300  # … and octets of each
 LINE_LIMIT = 16 * 1024 * 1024  # octets of one line
 _LITERAL = re.compile(rb"~?\{(\d+)\}\r\n\Z")
 _ATOM = re.compile(rb"[^ ()\"\[\]\r\n]*(?:\[[^\]]*\](?:<\d+>)?)?")
@@ -77,6 +80,7 @@ class ImapClient:
         self._tag = 0
         self.greeting = Status(b"", b"", b"")
         self.on_response: OnResponse = lambda response, command: None
+        self.said: deque[bytes] = deque(maxlen=SAID)  # the last lines of both sides, to be shown after a failure
 
     @classmethod
     async def connect(cls, host: str, port: int) -> ImapClient:
@@ -105,6 +109,7 @@ class ImapClient:
         self._tag += 1
         tag = b"t%d" % self._tag
         line = tag + b" " + (text if isinstance(text, bytes) else text.encode())
+        self.said.append(b"C: " + line[:SHOWN])
         self._writer.write(line + (b"\r\n" if literal is None else b" {%d+}\r\n%b\r\n" % (len(literal), literal)))
         return tag
 
@@ -181,6 +186,7 @@ class ImapClient:
             whole += line
             literal = _LITERAL.search(line)
             if literal is None:
+                self.said.append(b"S: " + whole[:SHOWN].rstrip())
                 return whole.removesuffix(b"\r\n")
             whole += await self._reader.readexactly(int(literal[1]))
 

@@ -42,8 +42,10 @@ class MailboxModel:
     with_condstore: bool = False
     checks: int = 0  # FETCH responses that were compared with what had been told before
     counted: int = 0  # messages that EXISTS has added so far
+    known_up_to: int = 0  # by the session before: every message up to this UID had been named
     is_resyncing: bool = False  # SELECT's HIGHESTMODSEQ counts once everything before it has come
     with_flags: set[int] = field(default_factory=set)  # whose FLAGS came under the command in progress
+    _is_told: bool = False  # the command in progress has told HIGHESTMODSEQ itself
     _newest: int = 0  # the highest mod-sequence shown since the last tagged response
 
     def copy(self) -> MailboxModel:
@@ -54,10 +56,17 @@ class MailboxModel:
 
     def begin_session(self, *, condstore: bool = False, qresync: bool = False) -> None:
         """Before SELECT: sequence numbers of earlier sessions mean nothing any more."""
+        if not self.is_resyncing:
+            self.known_up_to = self.last_before_unknown()
         self.uids = []
         self._newest = 0
         self.with_condstore, self.with_qresync = condstore, qresync
         self.is_resyncing = True
+
+    def last_before_unknown(self) -> int:
+        """The UID up to which no message was only counted."""
+        named = self.uids[: self.uids.index(UNKNOWN)] if UNKNOWN in self.uids else self.uids
+        return max(named, default=0)
 
     def resynced(self, uidvalidity: int, uidnext: int, highest: int) -> None:
         """Take what SELECT told, once the client has brought itself up to that point."""
@@ -71,13 +80,17 @@ class MailboxModel:
         self.is_resyncing = False
 
     def number(self, uids: list[int], later: int = 0) -> None:
-        """Take the UIDs of all sequence numbers but the `later` ones; other messages are gone."""
+        """Take the UIDs of all sequence numbers but the `later` ones; other messages are gone.
+
+        Those of which nothing else is known are still to be fetched.
+        """
         if sorted(set(uids)) != uids:
             raise BrokenPromise("UIDs don't ascend")
         if len(uids) + later != len(self.uids):
             raise BrokenPromise(f"{len(uids)} messages by their UIDs, {len(self.uids)} by their numbers")
         for place, uid in enumerate(uids):
-            self._name(place, uid)
+            if uid in self.messages:
+                self._name(place, uid)
         for uid in self.messages.keys() - set(uids):
             self._forget(uid)
 
@@ -101,15 +114,17 @@ class MailboxModel:
     def told(self, status: Status) -> None:
         """Take a status response: HIGHESTMODSEQ may be lower than what was shown, not than what was told."""
         highest = status.code_number(b"HIGHESTMODSEQ")
-        if highest is not None and self.with_qresync and not self.is_resyncing:
+        if highest is not None and self.with_condstore and not self.is_resyncing:
             self.highest = max(self.highest, highest)
+            self._is_told = True
 
     def completed(self, status: Status) -> None:
         """Take a command's end: a CONDSTORE client now knows everything up to the highest that it saw."""
         self.told(status)
         self.with_flags.clear()
-        if self.with_condstore and not self.with_qresync and not self.is_resyncing:
+        if self.with_condstore and not self.with_qresync and not self.is_resyncing and not self._is_told:
             self.highest = max(self.highest, self._newest)
+        self._is_told = False
 
     def _exists(self, count: int) -> None:
         if count < len(self.uids):

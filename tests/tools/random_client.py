@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 
-from tests.tools.imap_client import Answer, Disconnected, ImapClient, Status, Value, kind_of
+from tests.tools.imap_client import SAID, Answer, Disconnected, ImapClient, Status, Value, kind_of
 from tests.tools.mailbox_model import UNKNOWN, BrokenPromise, MailboxModel
 
 MAILBOXES = ("INBOX", "Archive")
@@ -39,6 +39,7 @@ class RandomClient:
         self.credentials = ("", "")
         self.most_messages = 100
         self.did: Counter[str] = Counter()
+        self.said: deque[bytes] = deque(maxlen=SAID)
         self.imap: ImapClient
         self.is_connected = False
         self.way = Way.PLAIN
@@ -72,6 +73,8 @@ class RandomClient:
                     await self.come_back(self._dice.choice(MAILBOXES), self._dice.choice(list(Way)))
                 await self._do_something()
             except (BrokenPromise, AssertionError) as error:
+                said = b"\n".join(self.said).decode(errors="replace")
+                print(f"client {self.number}:\n{said}")
                 raise type(error)(f"client {self.number}, {self.way.value}, {self.mailbox}: {error}") from error
 
     async def _do_something(self) -> None:
@@ -99,6 +102,7 @@ class RandomClient:
     async def come_back(self, mailbox: str, way: Way) -> None:
         """Connect, to any replica, and bring the model of a mailbox up to date."""
         self.imap = await ImapClient.connect(HOST, self._dice.choice(self._ports))
+        self.imap.said = self.said
         await self.imap.ok(f"LOGIN {self.credentials[0]} {self.credentials[1]}")
         self.is_connected = True
         if way is not Way.PLAIN:
@@ -143,19 +147,18 @@ class RandomClient:
             parameter += f" ({numbers} {uids})"
         answer = await self._ok(f"SELECT {self.mailbox} (QRESYNC ({parameter}))")
         counted = model.counted
-        await self._fetch_above(known)
+        await self._fetch_above(model.known_up_to)
         model.number(sorted(model.messages), later=model.counted - counted)
         return _told(answer)
 
-    async def _fetch_above(self, known: list[int]) -> None:
+    async def _fetch_above(self, uid: int) -> None:
         """Fetch what came after all that was known: it may have been counted before, and so isn't news."""
-        await self._ok(f"UID FETCH {max(known, default=0) + 1}:* (UID FLAGS MODSEQ)")
+        await self._ok(f"UID FETCH {uid + 1}:* (UID FLAGS MODSEQ)")
 
     async def _by_condstore(self, model: MailboxModel) -> tuple[int, int, int]:
-        known = sorted(model.messages)
         answer = await self._ok(f"SELECT {self.mailbox} (CONDSTORE)")
         await self._ok(f"UID FETCH 1:* (FLAGS) (CHANGEDSINCE {model.highest})")
-        await self._fetch_above(known)
+        await self._fetch_above(model.known_up_to)
         await self._ok("UID SEARCH ALL")
         return _told(answer)
 
@@ -198,8 +201,7 @@ class RandomClient:
         """Ask for the UIDs and flags of messages that were only counted."""
         model = self.model
         if UNKNOWN in model.uids:
-            last = max((uid for uid in model.uids if uid), default=0)
-            await self._ok(f"UID FETCH {last + 1}:* ({self._items()})")
+            await self._ok(f"UID FETCH {model.last_before_unknown() + 1}:* ({self._items()})")
 
     async def append(self, mailbox: str = "") -> None:
         """Add a message to a mailbox, to any unless it is named."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.access.connection import Connection, Goodbye
 from services.access.desk import Desk
-from services.access.imap import append, context, enable, idle, login
+from services.access.imap import append, compress, context, enable, idle, login, namespace
 from services.access.imap.capability import capabilities
 from services.access.imap.handlers import HANDLERS
 from services.access.imap.outcome import BROKEN, Outcome, of_failure, rejected
@@ -39,6 +39,7 @@ from shared.metrics import COMMAND_SECONDS
 
 if TYPE_CHECKING:
     from services.access.imap.append import Upload
+    from services.access.imap.compress import Compression
     from services.access.imap.idle import Idling
     from shared.directory import Account
     from shared.sasl.exchange import Exchange
@@ -61,6 +62,7 @@ class ImapSession:
         "_errors",
         "account",
         "buffer",
+        "compression",
         "connection",
         "desk",
         "enabled",
@@ -83,6 +85,7 @@ class ImapSession:
         self.exchange: tuple[bytes, Exchange] | None = None  # AUTHENTICATE's tag, while a response is awaited
         self.upload: Upload | None = None  # APPEND's message, while it arrives
         self.idling: Idling | None = None
+        self.compression: Compression | None = None
         self.failed_logins = 0
         self._errors = 0
 
@@ -90,13 +93,17 @@ class ImapSession:
 
     @property
     def pending(self) -> int:
-        return self.buffer.pending
+        compressed = self.compression.inflater.pending if self.compression is not None else 0
+        return self.buffer.pending + compressed
 
     def greet(self) -> None:
         self.write(response.greeting(b"Packetboat is ready", capabilities(self)))
 
     def feed(self, data: bytes) -> None:
-        self.buffer.feed(data)
+        if self.compression is None:
+            self.buffer.feed(data)
+        else:
+            self.compression.inflater.feed(data)
 
     def say_goodbye(self, why: Goodbye) -> None:
         self.write(response.bye(*_GOODBYES[why]))
@@ -113,11 +120,12 @@ class ImapSession:
             if event is not None:
                 await self._handle(event)
                 handled += 1
-            elif not await idle.report(self):
+            elif not compress.read_more(self) and not await idle.report(self):
                 break
             await self.connection.drain()
             if handled % FAIR_SHARE == FAIR_SHARE - 1:
                 await asyncio.sleep(0)
+        compress.rest(self)
         if self.account is not None:
             self.connection.expect_within(self.desk.limits.idle_time)
 
@@ -125,7 +133,7 @@ class ImapSession:
 
     def write(self, data: bytes) -> None:
         """Send octets."""
-        self.connection.write(data)
+        self.connection.write(data if self.compression is None else self.compression.deflater.compress(data))
 
     @property
     def utf8(self) -> bool:
@@ -200,6 +208,8 @@ class ImapSession:
 
     async def _outcome(self, command: Command) -> Outcome | None:
         try:
+            if not await namespace.look_again(self):
+                return None
             return await HANDLERS[type(command)](self, command)
         except Exception as error:  # noqa: BLE001 - the session goes on
             return self.failure(error, type(command).__name__)
@@ -265,9 +275,9 @@ class ImapSession:
             self.write(response.untagged_status(response.Condition.OK, b"Highest mod-sequence", code))
 
     def _highest(self, command: Command | None) -> bytes | None:
-        if self.selected is None or Extension.QRESYNC not in self.enabled or isinstance(command, _WITHOUT_SYNC):
+        if self.selected is None or Extension.CONDSTORE not in self.enabled or isinstance(command, _WITHOUT_SYNC):
             return None
-        highest = self.selected.highest()
+        highest = self.selected.highest(only_held=Extension.QRESYNC not in self.enabled)
         return None if highest is None else response.code_highestmodseq(highest)
 
     def _not_synchronised(self, error: PacketboatError) -> None:
