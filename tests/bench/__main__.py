@@ -53,7 +53,7 @@ def main() -> int:
 def _run(options: argparse.Namespace, chosen: Sequence[Scenario], work: Path) -> int:
     console = Console(stderr=True)
     machine = examine(work)
-    setting = Setting(work, TINY if options.tiny else FULL, options.workers, options.database_url)
+    setting = _setting(options, work, machine)
     results: list[Result] = []
     failures: list[str] = []
     try:
@@ -64,8 +64,19 @@ def _run(options: argparse.Namespace, chosen: Sequence[Scenario], work: Path) ->
         for failure in failures:
             console.print(f"could not be measured: {failure}", markup=False, highlight=False)
     if options.save or (not options.only and not options.tiny and not failures):
-        _publish(results, machine, options, console)
+        _publish(results, machine, setting, options, console)
     return 1 if failures else 0
+
+
+def _setting(options: argparse.Namespace, work: Path, machine: Machine) -> Setting:
+    """By default the mta gets all cores but one where it runs alone: its client needs that."""
+    return Setting(
+        work,
+        TINY if options.tiny else FULL,
+        workers=options.workers or 1,
+        mta_workers=options.workers or max(machine.cores - 1, 1),
+        database_url=options.database_url,
+    )
 
 
 def _measure(
@@ -101,7 +112,7 @@ def _measure(
             results += found
             if options.json:
                 for result in found:
-                    record = as_json(result, machine, workers=setting.workers, sql=_engine(options))
+                    record = as_json(result, machine, workers=setting.workers_of(scenario), sql=_engine(options))
                     print(line(record), flush=True)
 
 
@@ -109,7 +120,9 @@ def _engine(options: argparse.Namespace) -> str:
     return "postgresql" if options.database_url else "sqlite"
 
 
-def _publish(results: Sequence[Result], machine: Machine, options: argparse.Namespace, console: Console) -> None:
+def _publish(
+    results: Sequence[Result], machine: Machine, setting: Setting, options: argparse.Namespace, console: Console
+) -> None:
     """Write JSON and SVG, named by date and cores."""
     sql = _engine(options)
     name = f"{machine.date}-{machine.cores}-cores" + ("-postgresql" if sql == "postgresql" else "")
@@ -117,7 +130,7 @@ def _publish(results: Sequence[Result], machine: Machine, options: argparse.Name
         "machine": machine.to_json(),
         "rounds": 1 if options.tiny else options.rounds,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "rows": [as_json(result, machine, workers=options.workers, sql=sql) for result in results],
+        "rows": [as_json(result, machine, workers=setting.workers_of(result.scenario), sql=sql) for result in results],
     }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -170,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="one JSON line per row on standard output")
     parser.add_argument("--tiny", action="store_true", help="one round of little work, for CI; saves nothing")
     parser.add_argument("--side", choices=("ours", "peers"), action="append", help="only this side (default: both)")
-    parser.add_argument("--workers", type=int, default=1, help="worker processes of each of our services (1)")
+    parser.add_argument("--workers", type=int, help="worker processes of each of our services (1; accept: cores - 1)")
     parser.add_argument("--database-url", default="", help="postgresql://…: its schema `public` is dropped!")
     parser.add_argument("--work", default="/var/tmp", help="folder on the disk to measure (/var/tmp)")
     parser.add_argument("--keep", action="store_true", help="leave the work folder behind")

@@ -92,8 +92,13 @@ class Setting:
 
     work: Path
     sizes: Sizes
-    workers: int = 1
+    workers: int = 1  # of each of our services
+    mta_workers: int = 1  # where the mta runs alone
     database_url: str = ""
+
+    def workers_of(self, scenario: Scenario) -> int:
+        """Our worker processes in a scenario."""
+        return self.mta_workers if scenario.mta_alone else self.workers
 
 
 Samples = Mapping[str, Sample]  # by the row's name
@@ -116,6 +121,7 @@ class Scenario:
     prepare: Callable[[Server, Setting], None] | None = None
     fixture: str = ""
     tls: bool = False
+    mta_alone: bool = False  # of our services only the mta runs
 
 
 class Meter:

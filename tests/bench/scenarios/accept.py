@@ -89,6 +89,7 @@ def _source_scenario(name: str, title: str, bar: float, sessions: int, size: int
         ours=packetboat_mta,
         peers={"postfix": postfix_hold},
         measure=partial(measure_source, name, count, sessions, size, reuse),
+        mta_alone=True,
     )
 
 
@@ -106,6 +107,7 @@ SCENARIOS = (
         ours=packetboat_mta,
         peers={"postfix": postfix_hold},
         measure=measure_latency,
+        mta_alone=True,
     ),
     Scenario(
         name="accept-syncs",
@@ -114,5 +116,6 @@ SCENARIOS = (
         ours=packetboat_mta,
         peers={"postfix": postfix_hold},
         measure=measure_syncs,
+        mta_alone=True,
     ),
 )
