@@ -16,7 +16,9 @@ from services.mda.upkeep import keep_maintaining
 from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
+from shared.dns import Resolver
 from shared.filters.configuration import Place, load_scanners
+from shared.filters.hostname import ClientNames
 from shared.filters.panel import make_panel
 from shared.journal.reader import Reader
 from shared.mailbox.watch import Announcer
@@ -63,7 +65,8 @@ class MdaWorker:
         self._writer = journal_writer(settings, f"mda-{self._index}", self._give_up, may_use_reserve=True)
         await self._writer.open()
         announcer = Announcer(Publisher(self._redis))
-        self._panel = make_panel(load_scanners(settings.scanner_file), Place.MDA, settings.name)
+        names = ClientNames(Resolver(settings.resolver))
+        self._panel = make_panel(load_scanners(settings.scanner_file), Place.MDA, settings.name, names)
         self._courier = self._make_courier(announcer)
         self._run(self._outbox.run())
         self._run(announcer.run())

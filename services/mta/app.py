@@ -23,8 +23,10 @@ from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.directory.logins import Logins
+from shared.dns import Resolver
 from shared.errors import MailFailure
 from shared.filters.configuration import load_scanners
+from shared.filters.hostname import ClientNames
 from shared.maillog import MailLog
 from shared.metrics import SMTP_CONNECTIONS
 from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
@@ -121,6 +123,7 @@ class MtaWorker:
             self._journal.large,
             recipients,
             limits.message_size,
+            ClientNames(Resolver(settings.resolver)),
         )
         return Desk(
             hostname=hostname,

@@ -19,6 +19,7 @@ from shared.errors import MailFailure, PermanentFailure, TemporaryFailure
 from shared.filters.breaker import Breaker
 from shared.filters.configuration import MilterConfig, WhenDown
 from shared.filters.failure import ScanFailed
+from shared.filters.hostname import ClientNames
 from shared.filters.milter import Answered, Ending, MilterConversation
 from shared.filters.panel import UNAVAILABLE, down
 from shared.message.header import iterate_fields
@@ -77,10 +78,17 @@ class _Line:
 class SessionMilters:
     """Tells each milter what happens; a refusal is a MailFailure, for the command that it is about."""
 
-    def __init__(self, milters: Sequence[tuple[MilterConfig, Breaker]], hostname: str, client: Client) -> None:
+    def __init__(
+        self,
+        milters: Sequence[tuple[MilterConfig, Breaker]],
+        hostname: str,
+        client: Client,
+        names: ClientNames | None = None,
+    ) -> None:
         self._lines = [_Line(config, breaker) for config, breaker in milters]
         self._hostname = hostname
         self._client = client
+        self._names = names
         self._named: set[str] = set()  # recipients of this message that were told
 
     def has(self, config: MilterConfig) -> bool:
@@ -177,19 +185,20 @@ class SessionMilters:
         client, conversation = self._client, line.conversation
         if conversation is None:
             return
+        name = (await self._names.of(client.ip) if self._names is not None else "") or f"[{client.ip}]"
         macros = {
             "j": self._hostname,
             "daemon_name": line.config.daemon_name,
             "daemon_addr": "",
             "v": "Packetboat",
-            "_": f"[{client.ip}]",
+            "_": f"{name} [{client.ip}]" if name[0] != "[" else name,
             "client_addr": client.ip,
-            "client_name": f"[{client.ip}]",
+            "client_name": name,
             "tls_version": client.tls.partition(" ")[0],
             "cipher": client.tls.partition(" ")[2],
             **line.config.macros,
         }
-        answer = await self._asked(line, conversation.connect(f"[{client.ip}]", client.ip, 0, macros))
+        answer = await self._asked(line, conversation.connect(name, client.ip, 0, macros))
         if answer is Answer.CONTINUE:
             answer = await self._asked(line, conversation.helo(client.helo, macros))
         if answer is Answer.ACCEPT:

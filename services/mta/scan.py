@@ -22,6 +22,7 @@ from shared.errors import MailFailure, PermanentFailure, TemporaryFailure
 from shared.filters.breaker import Breaker
 from shared.filters.configuration import MilterConfig, Place, ScannerConfig
 from shared.filters.fields import apply, told, without_ours
+from shared.filters.hostname import ClientNames
 from shared.filters.panel import UNAVAILABLE, Panel, down, make_panel
 from shared.filters.parcel import Parcel
 from shared.filters.verdict import decisive
@@ -84,12 +85,14 @@ class Screening:
         begin_upload: Callable[[str], LargeUpload],
         lanes: Lanes,
         size_limit: int,
+        names: ClientNames | None,
         clock: Callable[[], float],
     ) -> None:
         chosen = [config for config in configs if config.at is Place.MTA]
-        self._steps = list(_steps(chosen, hostname))
+        self._steps = list(_steps(chosen, hostname, names))
         self._milters = [(step, Breaker(clock)) for step in self._steps if isinstance(step, MilterConfig)]
         self._hostname = hostname
+        self._names = names
         self._root = root
         self._begin_upload = begin_upload
         self._lanes = lanes
@@ -98,7 +101,7 @@ class Screening:
     def milters_for(self, client: Client) -> SessionMilters | None:
         """Return the conversations that a session has with milters, none of them begun; None without milters."""
         chosen = [(config, breaker) for config, breaker in self._milters if client.role.value in config.listeners]
-        return SessionMilters(chosen, self._hostname, client) if chosen else None
+        return SessionMilters(chosen, self._hostname, client, self._names) if chosen else None
 
     async def examine(
         self, client: Client, transaction: Transaction, envelope: Envelope, content: bytes, large: LargeFile | None
@@ -211,20 +214,23 @@ def make_screening(
     begin_upload: Callable[[str], LargeUpload],
     lanes: Lanes,
     size_limit: int,
+    names: ClientNames | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Screening | None:
     """Return what screens mail at the mta, None when no scanner is to be asked there."""
     if not any(config.at is Place.MTA for config in configs):
         return None
-    return Screening(configs, hostname, root, begin_upload, lanes, size_limit, clock)
+    return Screening(configs, hostname, root, begin_upload, lanes, size_limit, names, clock)
 
 
-def _steps(configs: Sequence[ScannerConfig], hostname: str) -> Iterable[MilterConfig | Panel]:
+def _steps(
+    configs: Sequence[ScannerConfig], hostname: str, names: ClientNames | None
+) -> Iterable[MilterConfig | Panel]:
     for is_milter, group in groupby(configs, lambda config: isinstance(config, MilterConfig)):
         if is_milter:
             yield from (config for config in group if isinstance(config, MilterConfig))
         else:
-            yield make_panel(list(group), Place.MTA, hostname)
+            yield make_panel(list(group), Place.MTA, hostname, names)
 
 
 async def _body(parcel: Parcel, header_end: int) -> AsyncIterator[bytes]:

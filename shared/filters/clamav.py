@@ -35,20 +35,15 @@ class Clamav:
 
     async def _ask(self, streams: Streams, parcel: Parcel) -> str:
         reader, writer = streams
-        broken: OSError | None = None
+        answer = asyncio.create_task(reader.readuntil(b"\0"))  # it may answer, and hang up, before the end
         try:
-            writer.write(b"zINSTREAM\0")
-            async for piece in parcel.pieces():
-                writer.write(_LENGTH.pack(len(piece)) + piece)
-                await writer.drain()
-            writer.write(_LENGTH.pack(0))
-            await writer.drain()
-        except ConnectionError as error:  # it has said why, if we are in time to read it
-            broken = error
-        try:
-            return (await reader.readuntil(b"\0"))[:-1].decode("utf-8", "replace").strip()
+            await _send(writer, parcel, answer)
+            return (await answer)[:-1].decode("utf-8", "replace").strip()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError) as error:
-            raise ScanFailed(f"{self._endpoint}: {broken or error}") from None
+            raise ScanFailed(f"{self._endpoint}: {error}") from None
+        finally:
+            answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
 
     def _verdict(self, answer: str) -> Verdict:
         name = self._config.name
@@ -68,3 +63,15 @@ class Clamav:
         if "size limit exceeded" in answer:
             raise NotScanned("longer than clamd takes")
         raise ScanFailed(f"{self._endpoint}: {answer[:200]!r}")
+
+
+async def _send(writer: asyncio.StreamWriter, parcel: Parcel, answer: asyncio.Task[bytes]) -> None:
+    writer.write(b"zINSTREAM\0")
+    async for piece in parcel.pieces():
+        if answer.done():
+            return
+        writer.write(_LENGTH.pack(len(piece)) + piece)
+        await writer.drain()
+        await asyncio.sleep(0)
+    writer.write(_LENGTH.pack(0))
+    await writer.drain()

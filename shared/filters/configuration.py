@@ -82,6 +82,9 @@ class RspamdConfig(_Common):
     password: str = ""
     max_size: int = Field(50 * 1024 * 1024, ge=0)
     reject: Judgement = Judgement.REJECT  # what its `reject` does
+    spam_score: float = Field(
+        6.0, gt=0
+    )  # its `add header`: what scores are compared with in spamtest and X-Spam-Status
     learn_url: str = ""  # its controller, http://HOST:11334: mail moved into or out of Junk trains it
     learn_password: str = ""
 

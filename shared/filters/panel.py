@@ -23,6 +23,7 @@ from shared.filters.configuration import (
     WhenDown,
 )
 from shared.filters.failure import NotScanned, ScanFailed
+from shared.filters.hostname import ClientNames
 from shared.filters.parcel import Parcel
 from shared.filters.rspamd import Rspamd
 from shared.filters.scanner import Scanner
@@ -56,9 +57,11 @@ class Panel:
     def __init__(
         self,
         scanners: Iterable[tuple[Asking, Scanner]],
+        names: ClientNames | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seats = [_Seat(config, scanner, Breaker(clock)) for config, scanner in scanners]
+        self._names = names if any(isinstance(seat.config, RspamdConfig) for seat in self._seats) else None
         self._clock = clock
 
     def __len__(self) -> int:
@@ -67,6 +70,8 @@ class Panel:
     async def ask(self, parcel: Parcel) -> tuple[Verdict, ...]:
         """Return what each says, in the order of the file; a scanner that can't be asked has its policy's verdict."""
         asked = [seat for seat in self._seats if _concerns(seat.config, parcel)]
+        if self._names is not None and parcel.ip and not parcel.hostname and asked:
+            parcel = replace(parcel, hostname=await self._names.of(parcel.ip))
         if len(asked) == 1:
             return (await self._ask(asked[0], parcel),)
         return tuple(await asyncio.gather(*(self._ask(seat, parcel) for seat in asked)))
@@ -128,10 +133,12 @@ def down(config: ScannerConfig, why: str) -> Verdict:
     return Verdict(config.name, action, kind=config.type, reason=f"{config.name} can't be asked: {why}", failed=True)
 
 
-def make_panel(configs: Sequence[ScannerConfig], place: Place, hostname: str) -> Panel:
+def make_panel(
+    configs: Sequence[ScannerConfig], place: Place, hostname: str, names: ClientNames | None = None
+) -> Panel:
     """Return a panel of those scanners of a place that look at whole messages; milters aren't among them."""
     chosen = [c for c in configs if c.at is place and not isinstance(c, MilterConfig)]
-    return Panel([(config, make_scanner(config, hostname)) for config in chosen])
+    return Panel([(config, make_scanner(config, hostname)) for config in chosen], names)
 
 
 def make_scanner(config: Asking, hostname: str) -> Scanner:

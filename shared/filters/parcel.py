@@ -22,6 +22,7 @@ class Parcel:
     large_size: int = 0
     ip: str = ""
     helo: str = ""
+    hostname: str = ""  # the confirmed name of the address, "" for none
     account: str = ""  # who was logged in
     listener: str = ""  # mx, submission
     tls: str = ""

@@ -76,6 +76,7 @@ class Rspamd:
             "From": parcel.sender,
             "IP": parcel.ip,
             "Helo": parcel.helo,
+            "Hostname": parcel.hostname,
             "User": parcel.account,
             "MTA-Name": self._hostname,
             "MTA-Tag": parcel.listener,
@@ -102,7 +103,7 @@ class Rspamd:
             action,
             kind="rspamd",
             score=_number(answer.get("score")),
-            threshold=_spam_threshold(answer),
+            threshold=self._config.spam_score,
             symbols=tuple(_symbols(answer.get("symbols"))),
             reason=str(told) if told else "",
             subject=str(answer.get("subject") or "") if action is Action.SUBJECT else "",
@@ -119,14 +120,6 @@ def _json(url: str, status: int, body: bytes) -> dict[str, Any]:
         said = answer.get("error") if isinstance(answer, dict) else ""
         raise ScanFailed(f"{url}: status {status} {str(said)[:200]}".rstrip())
     return answer
-
-
-def _spam_threshold(answer: Mapping[str, Any]) -> float | None:
-    """The score from which it is tagged, where rspamd tells; else that of `reject`."""
-    thresholds = answer.get("thresholds")
-    if isinstance(thresholds, dict) and (tag := _number(thresholds.get("add header"))) is not None:
-        return tag
-    return _number(answer.get("required_score"))
 
 
 def _symbols(symbols: Any) -> Iterator[str]:

@@ -40,4 +40,5 @@ def _percent(verdict: Verdict) -> float | None:
         return None
     if verdict.score is None or not verdict.threshold or verdict.threshold <= 0:
         return SURELY if verdict.is_spam else None
-    return min(max(verdict.score / verdict.threshold * SPAM_PERCENT, 0.0), SURELY)
+    least = SPAM_PERCENT if verdict.is_spam else 0.0
+    return min(max(verdict.score / verdict.threshold * SPAM_PERCENT, least), SURELY)
