@@ -1,4 +1,4 @@
-"""Forgetting old history: outcomes, attempts, refused mail, audit and idempotency rows.
+"""Forgetting old history: outcomes, attempts, refused mail, audit and idempotency rows, what Sieve need not remember.
 
 An outcome may go once nothing asks for it any more: its journal segment is settled (which is stored, so that
 recovery never reads it again) and no other recipient of its entry waits.
@@ -26,6 +26,7 @@ MAX_BATCHES = 200  # of each kind in one pass
 
 sql = load("admin")
 outstanding_sql = load("outstanding")
+scripts_sql = load("scripts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ async def prune_history(
         "rejections": await _prune(database, "prune_rejections", now - ages.rejected),
         "audit": await _prune(database, "prune_audit", now - ages.audit),
         "quarantine": await prune_quarantine(database, int((now - ages.quarantine) * 1e6), int(now * 1e6)),
+        "sieve_memory": await _prune(database, "prune_memory", now),
         "idempotency": await database.write(_prune_idempotency, int(now * 1e6) - KEPT),
     }
 
@@ -101,7 +103,8 @@ def _delete_ledger(rows: Rows) -> Work[None]:
 
 
 def _prune_batch(query: str, before: int) -> Work[int]:
-    rows = yield getattr(sql, query)(before=before, limit=BATCH)
+    queries = scripts_sql if query == "prune_memory" else sql
+    rows = yield getattr(queries, query)(before=before, limit=BATCH)
     return len(rows)
 
 
