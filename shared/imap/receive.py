@@ -151,6 +151,17 @@ class ReceiveBuffer:
         """True when nothing of a command has been used up yet."""
         return self._state is _State.LINE and self._head is None
 
+    @property
+    def is_at_rest(self) -> bool:
+        """True when nothing was begun: no command, line or literal has arrived in part."""
+        return self.between_commands and not self.pending
+
+    def take_pending(self) -> bytes:
+        """Return and forget the octets not yet used, which aren't commands as they are."""
+        taken = self._take(self.pending)
+        self._release()
+        return taken
+
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take octets from the client; take all events before feeding more, to stay bounded."""
         self._release()

@@ -34,6 +34,7 @@ ENABLED_BY_NAME: dict[bytes, Extension] = {
     b"CONDSTORE": Extension.CONDSTORE,
     b"QRESYNC": Extension.QRESYNC | Extension.CONDSTORE,
     b"UIDONLY": Extension.UIDONLY,
+    b"UTF8=ACCEPT": Extension.UTF8,
 }
 """What ENABLE knows: names on the wire, and what each brings."""
 

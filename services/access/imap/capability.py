@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from services.access.imap.outcome import Outcome, done
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
 _ALWAYS = (
     b"IMAP4rev1",
-    b"LITERAL+",
     b"SASL-IR",
     b"ID",
     b"IDLE",
@@ -36,6 +37,14 @@ _ALWAYS = (
     b"ACL",
     b"RIGHTS=" + NEW_RIGHTS.encode("ascii"),
     b"MOVE",
+    b"MULTIAPPEND",
+    b"CATENATE",
+    b"REPLACE",
+    b"BINARY",
+    b"PREVIEW",
+    b"SAVEDATE",
+    b"OBJECTID",
+    b"UTF8=ACCEPT",
     b"ESEARCH",
     b"SEARCHRES",
     b"WITHIN",
@@ -51,7 +60,9 @@ _ALWAYS = (
     b"PARTIAL",
     b"INPROGRESS",
 )
-SERVER_ID: dict[bytes, bytes | None] = {b"name": b"Packetboat"}
+# Non-synchronising literals of any length only from clients that are known (RFC 7888 §5)
+_BEFORE_LOGIN = (b"LITERAL-",)
+_AFTER_LOGIN = (b"LITERAL+", b"COMPRESS=DEFLATE")
 
 
 def may_authenticate(session: ImapSession) -> bool:
@@ -62,9 +73,10 @@ def may_authenticate(session: ImapSession) -> bool:
 def capabilities(session: ImapSession) -> tuple[bytes, ...]:
     """Return what is offered in the session's state."""
     if session.account is not None:
-        return _ALWAYS
+        unauthenticate = (b"UNAUTHENTICATE",) if session.desk.limits.unauthenticate else ()
+        return (*_ALWAYS, *_AFTER_LOGIN, b"APPENDLIMIT=%d" % session.desk.limits.message_size, *unauthenticate)
     security = () if session.connection.is_tls else (b"STARTTLS",)
-    return (*_ALWAYS, *security, *_login(session))
+    return (*_ALWAYS, *_BEFORE_LOGIN, *security, *_login(session))
 
 
 def _login(session: ImapSession) -> tuple[bytes, ...]:
@@ -79,9 +91,24 @@ async def capability(session: ImapSession, command: commands.Capability) -> Outc
     return done(b"CAPABILITY completed")
 
 
+@cache
+def server_id() -> dict[bytes, bytes | None]:
+    """Return what ID tells of us; the version only where the package is installed."""
+    try:
+        version = metadata.version("packetboat").encode("ascii")
+    except metadata.PackageNotFoundError:
+        version = None
+    return {b"name": b"Packetboat", b"version": version}
+
+
 async def identify(session: ImapSession, command: commands.Id) -> Outcome:
-    """Tell our name (RFC 2971)."""
-    session.write(response.server_id(SERVER_ID))
+    """Tell who we are, and note who the client says it is (RFC 2971)."""
+    said = {
+        name.decode("ascii", "replace"): (value or b"").decode(errors="replace")
+        for name, value in command.parameters or ()
+    }
+    session.desk.log.debug("client named itself", ip=session.connection.ip, client=said)
+    session.write(response.server_id(server_id()))
     return done(b"ID completed")
 
 

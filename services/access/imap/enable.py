@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from services.access.imap.session import ImapSession
 
 _UIDS_ONLY = rejected(b"Sequence numbers can't be used once UIDONLY is enabled", response.UIDREQUIRED)
+_NO_CHARSET = rejected(b"With UTF8=ACCEPT all strings are UTF-8")  # RFC 6855 §3
 _NO_QRESYNC = rejected(b"ENABLE QRESYNC first")
 
 
@@ -43,6 +44,8 @@ def objection(session: ImapSession, command: Command) -> Outcome | None:
         return _UIDS_ONLY
     if Extension.QRESYNC not in session.enabled and needs_qresync(command):
         return _NO_QRESYNC
+    if Extension.UTF8 in session.enabled and isinstance(command, commands.Search) and command.charset is not None:
+        return _NO_CHARSET
     return None
 
 

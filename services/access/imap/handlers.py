@@ -9,6 +9,7 @@ from services.access.imap import (
     acl,
     append,
     capability,
+    compress,
     context,
     copy,
     enable,
@@ -26,6 +27,7 @@ from services.access.imap import (
     status,
     store,
     thread,
+    unauthenticate,
 )
 from services.access.imap import list as listing
 from services.access.imap.outcome import Outcome
@@ -69,6 +71,8 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.SetMetadata: metadata.set_metadata,
     commands.Append: append.append,
     commands.Replace: append.append,
+    commands.Compress: compress.compress,
+    commands.Unauthenticate: unauthenticate.unauthenticate,
     commands.Fetch: fetch.fetch,
     commands.Store: store.store,
     commands.Copy: copy.copy,
