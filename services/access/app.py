@@ -15,11 +15,13 @@ from services.access.imap.session import ImapSession
 from services.access.managesieve.session import SieveSession
 from services.access.pop3.session import Pop3Session
 from services.access.settings import AccessSettings
+from services.access.training import Training
 from shared.address import Address
 from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.directory.logins import Logins
 from shared.errors import MailFailure
+from shared.filters.configuration import RspamdConfig, load_scanners
 from shared.journal.reader import Reader
 from shared.mailbox.acl import Acl
 from shared.mailbox.content import Content
@@ -79,6 +81,8 @@ class AccessWorker:
         self._announcer = Announcer(Publisher(self._redis))
         self._subscriber = Subscriber(self._redis)
         self._desk = self._make_desk(tls)
+        if self._desk.training is not None:
+            self._run(self._desk.training.run())
         queue = Queue(self._redis, new_consumer("access"))
         for work in (
             self._announcer.run(),
@@ -132,6 +136,7 @@ class AccessWorker:
             limits=limits,
             gate=ConnectionGate(limits.connections, limits.connections_per_ip),
             tls=tls,
+            redis=self._redis,
             logins=Logins(self._directory, LoginThrottle(self._redis), self._log),
             mailboxes=Mailboxes(self._database, announce=self._announcer),
             acl=Acl(self._database),
@@ -144,9 +149,15 @@ class AccessWorker:
             scripts=Scripts(self._database),
             volume=settings.journal,
             log=self._log,
+            training=self._training(),
             plaintext_auth=settings.allow_plaintext_auth,
             mechanisms=settings.mechanisms,
         )
+
+    def _training(self) -> Training | None:
+        scanners = load_scanners(self._settings.scanner_file)
+        wanted = any(isinstance(scanner, RspamdConfig) and scanner.learn_url for scanner in scanners)
+        return Training(self._database, self._redis, self._log) if wanted else None
 
     async def _listen(self) -> None:
         proxies = Networks(self._settings.proxy_networks)

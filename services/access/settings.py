@@ -33,6 +33,9 @@ class AccessSettings(CommonSettings):
     access_stalled_time: float = Field(
         _DEFAULT.stalled_time, gt=0, description="Seconds that a client may not read what it asked for."
     )
+    access_pop3_login_delay: int = Field(
+        _DEFAULT.pop3_login_delay, ge=0, description="Seconds between two logins of an account by POP3 (RFC 2449 §6.5)."
+    )
     access_max_errors: int = Field(
         _DEFAULT.errors, ge=1, description="Commands in a row that can't be understood before the session ends."
     )
@@ -50,6 +53,7 @@ class AccessSettings(CommonSettings):
             login_time=self.access_login_time,
             idle_time=self.access_idle_time,
             stalled_time=self.access_stalled_time,
+            pop3_login_delay=self.access_pop3_login_delay,
             errors=self.access_max_errors,
             failed_logins=self.access_max_failed_logins,
         )

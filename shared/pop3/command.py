@@ -1,4 +1,4 @@
-"""The commands of POP3 as values, and their parser (RFC 1939, RFC 2449, RFC 2595, RFC 5034)."""
+"""The commands of POP3 as values, and their parser (RFC 1939, RFC 2449, RFC 2595, RFC 5034, RFC 6856)."""
 
 from __future__ import annotations
 
@@ -50,6 +50,18 @@ class Capa:
 
 
 @dataclass(frozen=True, slots=True)
+class Utf8:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Lang:
+    """`tag` is None for a bare LANG, which asks for a list."""
+
+    tag: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stat:
     pass
 
@@ -97,7 +109,7 @@ class Quit:
     pass
 
 
-Command = User | Pass | Auth | Stls | Capa | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Quit
+Command = User | Pass | Auth | Stls | Capa | Utf8 | Lang | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Quit
 
 
 def parse_command(line: bytes) -> Command:
@@ -115,6 +127,8 @@ _NUMBER = re.compile(rb"[0-9]{1,10}")
 _TWO_NUMBERS = re.compile(rb"([0-9]{1,10}) +([0-9]{1,10}) *")
 # RFC 5034 §4: auth-command = "AUTH" SP sasl-mech [SP initial-response]
 _AUTH = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: ([A-Za-z0-9+/=]+))?")
+
+_LANGUAGE = re.compile(rb"\*|[A-Za-z0-9]{1,8}(?:-[A-Za-z0-9]{1,8}){0,8}")  # RFC 5646 §2.1
 
 _Parse = Callable[[bytes | None], Command]
 
@@ -166,6 +180,15 @@ def _parse_auth(argument: bytes | None) -> Command:
     return Auth(match[1].upper(), match[2])
 
 
+def _parse_lang(argument: bytes | None) -> Command:
+    if argument is None or not argument.strip(b" "):
+        return Lang()
+    tag = argument.strip(b" ")
+    if _LANGUAGE.fullmatch(tag) is None:
+        raise BadCommand("Expected a language tag")
+    return Lang(tag)
+
+
 def _required(argument: bytes | None) -> bytes:
     given = (argument or b"").strip(b" ")
     if not given:
@@ -183,6 +206,7 @@ COMMANDS: dict[bytes, _Parse] = {
     b"AUTH": _parse_auth,
     b"CAPA": _bare(Capa),
     b"DELE": _numbered(Dele),
+    b"LANG": _parse_lang,
     b"LIST": _listing(List),
     b"NOOP": _bare(Noop),
     b"PASS": _parse_pass,
@@ -194,4 +218,5 @@ COMMANDS: dict[bytes, _Parse] = {
     b"TOP": _parse_top,
     b"UIDL": _listing(Uidl),
     b"USER": _parse_user,
+    b"UTF8": _bare(Utf8),
 }

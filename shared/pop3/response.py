@@ -69,6 +69,11 @@ def capabilities(names: Iterable[bytes]) -> bytes:
     return b"".join([b"+OK Capabilities\r\n", *[name + CRLF for name in names], END])
 
 
+def languages(known: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the response to LANG for (tag, name in its own language) (RFC 6856 §4)."""
+    return b"".join([b"+OK Languages\r\n", *[tag + b" " + name + CRLF for tag, name in known], END])
+
+
 def _line(status: bytes, text: bytes, code: bytes | None) -> bytes:
     words = [status] + ([b"[" + code + b"]"] if code else []) + ([text] if text else [])
     return _UNSAFE_TEXT.sub(b"?", b" ".join(words))[: MAX_RESPONSE_LINE - 2] + CRLF

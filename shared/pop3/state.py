@@ -25,6 +25,8 @@ ALLOWED: dict[type[Command], frozenset[SessionState]] = {
     commands.Auth: _BEFORE,
     commands.Stls: _BEFORE,
     commands.Capa: _BEFORE | _AFTER,
+    commands.Utf8: _BEFORE,
+    commands.Lang: _BEFORE | _AFTER,
     commands.Quit: _BEFORE | _AFTER,
     commands.Stat: _AFTER,
     commands.List: _AFTER,

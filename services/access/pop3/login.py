@@ -30,7 +30,8 @@ def may_authenticate(session: Pop3Session) -> bool:
 
 async def capabilities(session: Pop3Session, command: commands.Capa) -> bytes:
     """Tell what is offered."""
-    names = [b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"]
+    names = [b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING", b"UTF8 USER", b"LANG"]
+    names += [b"EXPIRE NEVER", b"LOGIN-DELAY %d" % session.desk.limits.pop3_login_delay]
     if may_authenticate(session):  # in both states (RFC 2449 §6)
         names += [b"USER", b"SASL " + b" ".join(session.connection.mechanisms)]
     names += [b"STLS"] if session.account is None and not session.connection.is_tls else []
@@ -118,6 +119,12 @@ async def _conclude(session: Pop3Session, account: Account | None) -> bytes:
         if session.failed_logins >= session.desk.limits.failed_logins:
             session.end(b"Too many failed logins")
         return _WRONG
+    if await session.desk.is_too_soon(account.id):
+        return response.err(b"Wait before you log in again", response.LOGIN_DELAY)
+    claim = session.desk.claim(account.id)
+    if not await claim.hold():
+        return response.err(b"Another session has the mailbox", response.IN_USE)
+    session.claim = claim
     await _open(session, account.id)
     session.account = account
     return response.ok(b"%d messages" % session.maildrop.count)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.access.connection import Connection, Goodbye
 from services.access.desk import Desk
-from services.access.pop3 import listing, login, retrieval, update
+from services.access.pop3 import language, listing, login, retrieval, update
 from services.access.pop3.answer import of_failure
 from services.access.pop3.readahead import ReadAhead
 from shared.errors import PacketboatError
@@ -20,6 +20,7 @@ from shared.pop3.receive import MAX_AUTH_LINE, MAX_LINE, Event, GiveUp, LineRece
 from shared.pop3.state import SessionState, is_allowed, next_state
 
 if TYPE_CHECKING:
+    from services.access.pop3.claim import Claim
     from shared.directory import Account
     from shared.sasl.exchange import Exchange
 
@@ -33,6 +34,8 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Auth: login.auth,
     commands.Stls: login.start_tls,
     commands.Capa: login.capabilities,
+    commands.Utf8: language.utf8,
+    commands.Lang: language.language,
     commands.Stat: listing.stat,
     commands.List: listing.scan,
     commands.Uidl: listing.unique_ids,
@@ -60,6 +63,7 @@ class Pop3Session:
         "account",
         "ahead",
         "buffer",
+        "claim",
         "connection",
         "desk",
         "exchange",
@@ -79,6 +83,7 @@ class Pop3Session:
         self.account: Account | None = None
         self.name = b""  # of USER
         self.exchange: Exchange | None = None  # while a SASL response is awaited
+        self.claim: Claim | None = None  # to the maildrop, once logged in
         self.maildrop = Maildrop(())
         self.mailbox_id = 0
         self.uidvalidity = 0
@@ -103,6 +108,9 @@ class Pop3Session:
 
     def closed(self) -> None:
         self.ahead = None
+        if self.claim is not None:
+            self.desk.clean_up(self.claim.give_up())
+            self.claim = None
 
     async def work(self) -> None:
         handled = 0
@@ -156,6 +164,9 @@ class Pop3Session:
             return
         if is_allowed(command, self.state):
             self._errors = 0
+            if self.claim is not None and not await self.claim.hold(surely=isinstance(command, commands.Quit)):
+                self.end(b"Another session has the mailbox now")
+                return
             await self._answer(HANDLERS[type(command)](self, command), command)
         else:
             self._reject(b"Not allowed now")

@@ -34,4 +34,7 @@ async def leave(session: Pop3Session, command: commands.Quit) -> bytes:
     marked = session.maildrop.deleted_uids() if session.account is not None else []
     if session.account is not None and marked:
         await session.desk.messages.remove(session.account.id, session.mailbox_id, compact(marked))
+    if session.claim is not None:
+        await session.claim.give_up()  # before the client hears of it: it may come back at once
+        session.claim = None
     return response.ok(b"Bye")

@@ -13,6 +13,10 @@ from shared.pop3.state import ALLOWED, SessionState, is_allowed, next_state
 AUTHORIZATION, TRANSACTION, UPDATE = SessionState
 
 EXAMPLES: dict[bytes, Command] = {
+    b"UTF8": c.Utf8(),
+    b"lang": c.Lang(),
+    b"LANG *": c.Lang(b"*"),
+    b"LANG en-GB": c.Lang(b"en-GB"),
     b"USER frated": c.User(b"frated"),
     b"user alice@example.org": c.User(b"alice@example.org"),
     b"PASS secret": c.Pass(b"secret"),
@@ -53,7 +57,7 @@ def test_examples(line: bytes) -> None:
         b"", b" ", b"APOP mrose c4c9334bac560ecc979e58001b3e22fb", b"FOO", b"STAT 1", b"QUIT now", b"RETR", b"RETR 0",
         b"RETR -1", b"RETR x", b"RETR 1 2", b"RETR 99999999999", b"LIST x", b"DELE ", b"TOP 1", b"TOP 1 -1", b"TOP x 1",
         b"USER", b"USER  ", b"PASS", b"USER a\0b", b"PASS a\rb", b"AUTH PLAIN !!", b"AUTH PLAIN a b", b"\xff\xff",
-        b"UIDL 4294967296",
+        b"UIDL 4294967296", b"UTF8 x", b"LANG a_b",
     ],
 )  # fmt: skip
 def test_bad(line: bytes) -> None:
