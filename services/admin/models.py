@@ -78,6 +78,7 @@ class AccountChange(Body):
 
     enabled: bool | None = Field(None, examples=[True])
     quota_bytes: int | None = Field(None, ge=0, le=MAX_QUOTA, examples=[2147483648])
+    quota_messages: int | None = Field(None, ge=0, le=MAX_QUOTA, examples=[100000])
     password: Password | None = Field(None, examples=[None])
     password_hash: Password | None = Field(None, examples=[None])
 
@@ -103,6 +104,7 @@ class Account(BaseModel):
     address: str = Field(examples=["me@example.org"])
     enabled: bool = Field(examples=[True])
     quota_bytes: int = Field(description="0: none.", examples=[1073741824])
+    quota_messages: int = Field(0, description="0: none.", examples=[0])
     used_bytes: int = Field(examples=[52428800])
     used_messages: int = Field(examples=[1200])
     app_passwords: list[AppPassword]

@@ -175,11 +175,17 @@ def account_enable(address: str, data: DataOption = DEFAULT_DATA, url: UrlOption
 
 
 @account_app.command("quota")
-def account_quota(address: str, size: str, data: DataOption = DEFAULT_DATA, url: UrlOption = "") -> None:
+def account_quota(
+    address: str,
+    size: str,
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+    messages: Annotated[int | None, typer.Option(min=0, help="How many messages there may be; 0 is no limit.")] = None,
+) -> None:
     """Set an account's quota: octets with K, M, G or T; 0 is none."""
-    quota = parse_size(size)
-    perform(data, url, lambda operator: operator.change_account(address, {"quota_bytes": quota}))
-    print(f"quota of {address}: {size}")
+    changes = {"quota_bytes": parse_size(size), "quota_messages": messages}
+    perform(data, url, lambda operator: operator.change_account(address, changes))
+    print(f"quota of {address}: {size}" + ("" if messages is None else f", {messages} messages"))
 
 
 @account_app.command("remove")

@@ -81,7 +81,7 @@ class RemoteOperator:
         )
 
     async def change_account(self, address: str, changes: Mapping[str, Any]) -> View:
-        """Set `enabled`, `quota_bytes`, `password` or `password_hash`."""
+        """Set `enabled`, `quota_bytes`, `quota_messages`, `password` or `password_hash`."""
         return await self._view("PATCH", f"/accounts/{_part(address)}", dict(changes), ANY)
 
     async def remove_account(self, address: str, *, purge: bool) -> None:

@@ -12,6 +12,7 @@ from shared.db import Rows, Work
 from shared.directory.directory import find_domain, sql
 from shared.directory.model import Account, Domain
 from shared.errors import ConfigurationError
+from shared.mailbox.acl import sql as acl_sql
 from shared.mailbox.mailboxes import create_default_mailboxes
 
 DEFAULT_CREDENTIAL = "password"
@@ -95,10 +96,17 @@ def set_quota(address: str, quota: int) -> Work[None]:
     yield sql.set_quota(address=account.address, quota=quota)
 
 
+def set_quota_messages(address: str, quota: int) -> Work[None]:
+    """Set how many messages an account may have; 0 is no limit."""
+    account = yield from _own_account(address)
+    yield sql.set_quota_messages(address=account.address, quota=quota)
+
+
 def remove_account(address: str, now: int, *, purge: bool) -> Work[None]:
     """Remove an account; its mail is purged, or kept in SQL under a name that can't be written to."""
     account = yield from _own_account(address)
     yield sql.delete_credentials(account_id=account.id)
+    yield acl_sql.forget_identifier(identifier=account.address)
     if not purge:
         yield sql.retire_account(id=account.id, kept=f"removed-{now}-{account.address}", now=now)
         return

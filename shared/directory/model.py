@@ -35,6 +35,7 @@ class Account:
     quota_bytes: int
     used_bytes: int
     used_messages: int
+    quota_messages: int = 0
 
     @classmethod
     def from_row(cls, row: Any, id_column: str = "id") -> Account:
@@ -46,6 +47,7 @@ class Account:
             row["quota_bytes"],
             row["used_bytes"],
             row["used_messages"],
+            row["quota_messages"],
         )
 
     @property
@@ -55,8 +57,8 @@ class Account:
 
     @property
     def is_full(self) -> bool:
-        """Whether its quota is used up."""
-        return 0 < self.quota_bytes <= self.used_bytes
+        """Whether one of its quotas is used up."""
+        return 0 < self.quota_bytes <= self.used_bytes or 0 < self.quota_messages <= self.used_messages
 
 
 class Verdict(Enum):

@@ -42,7 +42,8 @@ DOMAINS = Listing(
     ("d.name",),
 )
 ACCOUNTS = Listing(
-    "a.id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages, a.created_at, l.at AS login_at",
+    "a.id, a.address, a.enabled, a.quota_bytes, a.quota_messages, a.used_bytes, a.used_messages, a.created_at,"
+    " l.at AS login_at",
     "account a LEFT JOIN login l ON l.account_id = a.id",
     ("a.address",),
 )
@@ -202,7 +203,7 @@ def add_account(actor: Actor, address: str, password_hash: str, quota: int, now:
 def change_account(
     actor: Actor, address: str, changes: Mapping[str, Any], version: str | None, now: int
 ) -> Work[dict[str, Any]]:
-    """Set `enabled`, `quota_bytes` and `password_hash`; Changed if the version isn't current."""
+    """Set `enabled`, `quota_bytes`, `quota_messages` and `password_hash`; Changed if the version isn't current."""
     key = _own_address(actor, address, "account")
     yield sql.lock_account(address=key)
     _check_version((yield from account(actor, address)), version)
@@ -261,6 +262,9 @@ def _set_account(key: str, changes: Mapping[str, Any], now: int) -> Work[None]:
     if changes.get("quota_bytes") is not None:
         _check_quota(changes["quota_bytes"])
         yield from admin.set_quota(key, changes["quota_bytes"])
+    if changes.get("quota_messages") is not None:
+        _check_quota(changes["quota_messages"])
+        yield from admin.set_quota_messages(key, changes["quota_messages"])
     if changes.get("password_hash") is not None:
         yield from admin.set_password(key, changes["password_hash"], now)
 
@@ -287,6 +291,7 @@ def _account_view(row: Any, app_passwords: list[dict[str, Any]]) -> dict[str, An
         "address": row["address"],
         "enabled": bool(row["enabled"]),
         "quota_bytes": row["quota_bytes"],
+        "quota_messages": row["quota_messages"],
         "used_bytes": row["used_bytes"],
         "used_messages": row["used_messages"],
         "app_passwords": app_passwords,
@@ -397,7 +402,7 @@ def _own_address(actor: Actor, address: str, what: str) -> str:
 
 def _check_quota(quota: int) -> None:
     if not 0 <= quota <= MAX_QUOTA:
-        raise ConfigurationError(f"a quota has 0 to {MAX_QUOTA} octets")
+        raise ConfigurationError(f"a quota is from 0 to {MAX_QUOTA}")
 
 
 def _check_version(view: Mapping[str, Any], version: str | None) -> None:

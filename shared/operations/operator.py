@@ -115,8 +115,9 @@ class Operator:
         return await self._create(request, lambda now: directory.add_account(self._actor, address, stored, quota, now))
 
     async def change_account(self, address: str, changes: Mapping[str, Any], version: str | None = None) -> View:
-        """Set `enabled`, `quota_bytes`, `password` or `password_hash`."""
-        wanted = {name: changes[name] for name in ("enabled", "quota_bytes") if changes.get(name) is not None}
+        """Set `enabled`, `quota_bytes`, `quota_messages`, `password` or `password_hash`."""
+        plain = ("enabled", "quota_bytes", "quota_messages")
+        wanted = {name: changes[name] for name in plain if changes.get(name) is not None}
         if changes.get("password") is not None or changes.get("password_hash") is not None:
             wanted["password_hash"] = await directory.new_hash(
                 self._office.database, address, changes.get("password"), changes.get("password_hash")

@@ -33,7 +33,8 @@ SELECT id FROM account WHERE address = :address AND removed_at IS NULL @for_upda
 SELECT id FROM domain WHERE name = :name @for_update@
 
 -- name: account_view
-SELECT a.id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages, a.created_at, l.at AS login_at
+SELECT a.id, a.address, a.enabled, a.quota_bytes, a.quota_messages, a.used_bytes, a.used_messages,
+  a.created_at, l.at AS login_at
 FROM account a LEFT JOIN login l ON l.account_id = a.id WHERE a.address = :address AND a.removed_at IS NULL
 
 -- name: credentials_of

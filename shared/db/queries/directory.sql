@@ -26,18 +26,19 @@ SELECT (SELECT count(*) FROM account WHERE domain_id = :id) AS accounts,
 DELETE FROM domain WHERE id = :id RETURNING id
 
 -- name: account_by_address
-SELECT id, address, enabled, quota_bytes, used_bytes, used_messages FROM account
+SELECT id, address, enabled, quota_bytes, used_bytes, used_messages, quota_messages FROM account
 WHERE address = :address AND removed_at IS NULL
 
 -- name: account_by_id
-SELECT id, address, enabled, quota_bytes, used_bytes, used_messages FROM account
+SELECT id, address, enabled, quota_bytes, used_bytes, used_messages, quota_messages FROM account
 WHERE id = :id AND removed_at IS NULL
 
 -- name: first_account
 SELECT address FROM account WHERE domain_id = :domain_id AND removed_at IS NULL ORDER BY id LIMIT 1
 
 -- name: accounts
-SELECT a.id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages FROM account a
+SELECT a.id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages, a.quota_messages
+FROM account a
 JOIN domain d ON d.id = a.domain_id
 WHERE a.removed_at IS NULL AND (:domain = '' OR d.name = :domain) ORDER BY a.address
 
@@ -50,6 +51,9 @@ UPDATE account SET enabled = :enabled WHERE address = :address AND removed_at IS
 
 -- name: set_quota
 UPDATE account SET quota_bytes = :quota WHERE address = :address AND removed_at IS NULL RETURNING id
+
+-- name: set_quota_messages
+UPDATE account SET quota_messages = :quota WHERE address = :address AND removed_at IS NULL RETURNING id
 
 -- name: retire_account
 UPDATE account SET address = :kept, removed_at = :now, enabled = 0 WHERE id = :id
@@ -64,12 +68,14 @@ DELETE FROM message WHERE mailbox_id IN (SELECT id FROM mailbox WHERE account_id
 DELETE FROM mailbox WHERE account_id = :id
 
 -- name: credentials
-SELECT c.id, c.name, c.hash, a.id AS account_id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages
+SELECT c.id, c.name, c.hash, a.id AS account_id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages,
+  a.quota_messages
 FROM credential c JOIN account a ON a.id = c.account_id
 WHERE a.address = :address AND a.removed_at IS NULL ORDER BY c.id
 
 -- name: credential
-SELECT c.id, a.id AS account_id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages
+SELECT c.id, a.id AS account_id, a.address, a.enabled, a.quota_bytes, a.used_bytes, a.used_messages,
+  a.quota_messages
 FROM credential c JOIN account a ON a.id = c.account_id
 WHERE c.id = :id AND a.removed_at IS NULL
 
