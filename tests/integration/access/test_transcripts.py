@@ -5,6 +5,8 @@
     C2: S2: another client of the same account        # a comment
     X: octets that the client sends, with Python's escapes, and no line end
     D: name    deliver a message of MESSAGES to alice, as the MDA does
+    {{name}}   a number, the same wherever the name is used again
+    F:         forget all expunges, as maintenance does after a day
 
 The greeting is read before the first line, so that a transcript begins with a command.
 """
@@ -16,12 +18,16 @@ from pathlib import Path
 
 import pytest
 
+from shared.mailbox.pruning import prune_expunged
 from tests.integration.access.conftest import RunningAccess
 from tests.integration.access.messages import MESSAGES
 from tests.integration.access.wire import Client
 
 FOLDER = Path(__file__).parents[2] / "transcripts"
-_STEP = re.compile(r"(C|S|D|X)(\d?)(~?): ?(.*)")
+NEVER = 1 << 62  # microseconds: all expunges are older
+_STEP = re.compile(r"(C|S|D|X|F)(\d?)(~?): ?(.*)")
+_NUMBER = re.compile(r"\{\{(\w+)\}\}")
+_ESCAPED_NUMBER = re.compile(r"\\\{\\\{(\w+)\\\}\\\}")
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("imap/*.txt")), ids=lambda path: path.stem)
@@ -41,6 +47,7 @@ def test_pop3(path: Path, access: RunningAccess) -> None:
 
 def _play(path: Path, access: RunningAccess, port: int) -> None:
     clients: dict[str, Client] = {}
+    numbers: dict[str, str] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not text or text.startswith("#"):
             continue
@@ -50,6 +57,10 @@ def _play(path: Path, access: RunningAccess, port: int) -> None:
         if kind == "D":
             access.deliver(MESSAGES[line])
             continue
+        if kind == "F":
+            access.call(lambda: prune_expunged(access.worker._database, NEVER))
+            continue
+        line = _NUMBER.sub(lambda name: numbers.get(name[1], name[0]), line)
         if who not in clients:
             clients[who] = access.connect(port)
         if kind == "C":
@@ -59,13 +70,16 @@ def _play(path: Path, access: RunningAccess, port: int) -> None:
             clients[who].send(line.encode("latin-1").decode("unicode_escape").encode("latin-1"))
             continue
         got = clients[who].file.readline().decode("utf-8", "backslashreplace")
-        while later and got and not _matches(line, got.removesuffix("\r\n")):
+        while later and got and not _match(line, got.removesuffix("\r\n")):
             got = clients[who].file.readline().decode("utf-8", "backslashreplace")
-        assert _matches(line, got.removesuffix("\r\n")), f"{path.name}:{number}: expected {line!r}, got {got!r}"
+        found = _match(line, got.removesuffix("\r\n"))
+        assert found is not None, f"{path.name}:{number}: expected {line!r}, got {got!r}"
+        numbers |= found.groupdict()
     assert clients
     for client in clients.values():
         client.close()
 
 
-def _matches(expected: str, got: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, expected.split("..."))), got) is not None
+def _match(expected: str, got: str) -> re.Match[str] | None:
+    literal = ".*".join(map(re.escape, expected.split("...")))
+    return re.fullmatch(_ESCAPED_NUMBER.sub(r"(?P<\1>[0-9]+)", literal), got)
