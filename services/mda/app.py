@@ -12,6 +12,7 @@ from services.mda.children import Children
 from services.mda.courier import Courier, Limits, Stuck
 from services.mda.expansions import Expansions
 from services.mda.settings import MdaSettings
+from services.mda.training import Trainer
 from services.mda.upkeep import keep_maintaining
 from shared.db import Database
 from shared.db import connect as connect_database
@@ -66,7 +67,11 @@ class MdaWorker:
         await self._writer.open()
         announcer = Announcer(Publisher(self._redis))
         names = ClientNames(Resolver(settings.resolver))
-        self._panel = make_panel(load_scanners(settings.scanner_file), Place.MDA, settings.name, names)
+        scanners = load_scanners(settings.scanner_file)
+        self._panel = make_panel(scanners, Place.MDA, settings.name, names)
+        trainer = Trainer(scanners, self._database, self._redis, self._reader, settings.name)
+        if trainer.is_wanted:
+            self._run(trainer.run())
         self._courier = self._make_courier(announcer)
         self._run(self._outbox.run())
         self._run(announcer.run())

@@ -270,6 +270,7 @@ async def _store(session: ImapSession, upload: Upload, rows: Sequence[NewRow]) -
         appended = await messages.append(
             row.account_id, row.mailbox_id, blob.entry, blob.reference, blob.rendered, row.flags, row.internal_date
         )
+        session.desk.note_transfer(0, row.mailbox_id, (appended.uid,))
         return done(b"APPEND completed", _code([appended]))
     return done(b"APPEND completed", _code(await messages.append_all(rows)))
 

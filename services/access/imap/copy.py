@@ -38,6 +38,7 @@ async def copy(session: ImapSession, command: commands.Copy) -> Outcome:
         target_account_id=target.mailbox.account_id,
         settable=changeable_flags(target.rights),
     )
+    session.desk.note_transfer(selected.mailbox_id, target.mailbox.id, copied.target)
     if not copied.source:
         return done(b"COPY completed") if command.uid else EXPUNGED
     return done(b"COPY completed", _code(copied))
@@ -63,6 +64,7 @@ async def move(session: ImapSession, command: commands.Move) -> Outcome:
         target_account_id=target.mailbox.account_id,
         settable=changeable_flags(target.rights),
     )
+    session.desk.note_transfer(selected.mailbox_id, target.mailbox.id, moved.target)
     if not moved.source:
         return done(b"MOVE completed") if command.uid else EXPUNGED
     session.write(response.untagged_status(Condition.OK, b"Moved", _code(moved)))

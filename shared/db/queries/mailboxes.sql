@@ -61,3 +61,13 @@ SELECT id, account_id, modseq FROM mailbox WHERE id IN (:ids...)
 
 -- name: junk_of
 SELECT account_id, name, special_use FROM mailbox WHERE account_id IN (:accounts...) AND special_use LIKE '%Junk%'
+
+-- name: uses_of
+SELECT id, special_use FROM mailbox WHERE id IN (:ids...)
+
+-- name: to_be_learned
+SELECT m.uid, x.special_use, b.entry, s.name AS segment, b.position, b.length, b.body, b.inline_size,
+  b.size AS octets, b.large
+FROM message m JOIN mailbox x ON x.id = m.mailbox_id JOIN blob b ON b.id = m.blob_id
+JOIN segment s ON s.id = b.segment_id
+WHERE m.mailbox_id = :mailbox AND m.uid IN (:uids...) AND m.expunged_at IS NULL ORDER BY m.uid
