@@ -43,6 +43,16 @@ class AccessSettings(CommonSettings):
         _DEFAULT.failed_logins, ge=1, description="Failed logins of one connection before it ends."
     )
 
+    access_ascii_headers: bool = Field(
+        _DEFAULT.ascii_headers,
+        description="Whether APPEND refuses a header that isn't ASCII until its client has enabled UTF8=ACCEPT, as "
+        "RFC 6855 demands; off, since clients that move old mail here would fail.",
+    )
+    access_unauthenticate: bool = Field(
+        _DEFAULT.unauthenticate,
+        description="Whether UNAUTHENTICATE is offered, by which one connection can log in several times.",
+    )
+
     @property
     def limits(self) -> Limits:
         """The limits that sessions are given."""
@@ -56,4 +66,6 @@ class AccessSettings(CommonSettings):
             pop3_login_delay=self.access_pop3_login_delay,
             errors=self.access_max_errors,
             failed_logins=self.access_max_failed_logins,
+            ascii_headers=self.access_ascii_headers,
+            unauthenticate=self.access_unauthenticate,
         )
