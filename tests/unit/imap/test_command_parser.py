@@ -13,6 +13,7 @@ from shared.imap.command_parser import BadCharset, BadCommand, is_done, parse_co
 from shared.imap.fetch import MACROS, BodySection, FetchItem, Partial, SectionText, sets_seen
 from shared.imap.flags import FlagSet
 from shared.imap.limits import MAX_SEARCH_DEPTH, MAX_TAG
+from shared.imap.listing import Return
 from shared.imap.search import (
     All,
     And,
@@ -72,7 +73,7 @@ EXAMPLES: dict[bytes, Command] = {
     b'A682 LIST "" *': c.List(b"A682", "", ("*",)),
     b'A02 LIST "" ("INBOX" "Drafts" "Sent/%")': c.List(b"A02", "", ("INBOX", "Drafts", "Sent/%"), extended=True),
     b'A02 list "" "*" return (special-use children)': c.List(
-        b"A02", "", ("*",), returns=(b"SPECIAL-USE", b"CHILDREN"), extended=True
+        b"A02", "", ("*",), returns=frozenset((Return.SPECIAL_USE, Return.CHILDREN)), extended=True
     ),
     b'A02 LIST () "" *': c.List(b"A02", "", ("*",), extended=True),
     b'A002 LSUB "#news." "comp.mail.*"': c.Lsub(b"A002", "#news.", "comp.mail.*"),
@@ -151,7 +152,7 @@ BAD: dict[bytes, bytes | None] = {
     b"a SELECT &bad": b"a",
     b"a SELECT x (NOSUCH)": b"a",
     b"a SELECT b\xc3\xa4": b"a",
-    b"a CREATE x (USE (\\Drafts))": b"a",
+    b"a CREATE x (USE \\Drafts)": b"a",
     b'a LIST (BOGUS) "" *': b"a",
     b'a LIST "" * RETURN (BOGUS)': b"a",
     b'a LIST "" ()': b"a",
