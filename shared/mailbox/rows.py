@@ -35,6 +35,7 @@ class Want(Flag):
     TEXT = auto()  # for lists of a webmail
     PREVIEW = auto()
     SAVED = auto()  # when it came into the mailbox
+    PLACES = auto()  # where the record lies: what a search has to know of most messages
     IDS = auto()  # what shared.imap.objectid makes EMAILID and THREADID of
     BRIEF = auto()  # uid and flags only: half the time of BASE
 
@@ -60,6 +61,7 @@ COLUMNS: dict[Want, tuple[str, ...]] = {
     Want.TEXT: ("subject", "preview", "message_id", "refs"),
     Want.PREVIEW: ("preview",),
     Want.SAVED: ("saved_at",),
+    Want.PLACES: ("prefix", "segment", "position", "length", "large"),
     Want.IDS: ("entry", "message_id", "refs"),
 }
 BASE_COLUMNS = ("uid", "flags", "modseq", "internal_date", "size")

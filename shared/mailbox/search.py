@@ -6,8 +6,8 @@ Both happen in batches and in threads. Only verified bytes make a message match.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
@@ -25,7 +25,8 @@ BATCH_BYTES = 4 * 1024 * 1024  # octets read and decoded at a time, unless a sin
 BATCH_MESSAGES = 1_000
 PARALLEL_STRETCHES = 4  # in memory at once, each with its batch: filtering doesn't hold the interpreter's lock
 
-_place = itemgetter("segment", "position")
+_segment = itemgetter("segment")
+_length = itemgetter("length")
 _position = itemgetter("position")
 _prefix = itemgetter("prefix")
 _large = itemgetter("large")
@@ -51,37 +52,49 @@ class TextKey:
 Found: TypeAlias = list[set[int]]
 
 
+Complete: TypeAlias = Callable[[Sequence[int]], Awaitable[Sequence[Row]]]
+"""Gives the rows of `fetch_rows(…, Want.CONTENT)` of some UIDs."""
+
+
 class TextSearch:
-    """Searches messages; rows are those of `fetch_rows(…, Want.CONTENT)`."""
+    """Searches messages; rows are those of `fetch_rows` with `Want.PLACES` or `Want.CONTENT`."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
         self._slots = asyncio.Semaphore(PARALLEL_STRETCHES)
 
-    async def matches(self, rows: Sequence[Row], keys: Sequence[TextKey]) -> Found:
+    async def matches(self, rows: Sequence[Row], keys: Sequence[TextKey], complete: Complete | None = None) -> Found:
         """Return for each key the UIDs of the messages that match; one pass for all keys.
 
-        A message whose bytes can't be had doesn't match. Cancelling ends it after the current batch.
+        With `complete` the rows need only tell places: it is asked for more of those that may match. A message
+        whose bytes can't be had doesn't match. Cancelling ends it after the current batch.
         """
         found: Found = [set() for _ in keys]
         filters = _filters(keys)
         async with asyncio.TaskGroup() as tasks:
             for stretch in _stretches(rows):
                 await self._slots.acquire()
-                tasks.create_task(self._search(stretch, keys, filters, found))
+                tasks.create_task(self._search(stretch, keys, filters, found, complete))
         return found
 
     async def text_matches(
         self, rows: Sequence[Row], text: str, scope: Scope = Scope.TEXT, header: bytes = b""
     ) -> set[int]:
-        """Return the UIDs of the messages that match one key."""
+        """Return the UIDs of the messages that match one key; rows of `Want.CONTENT`."""
         return (await self.matches(rows, [TextKey(scope, text, header)]))[0]
 
     async def _search(
-        self, rows: Sequence[Row], keys: Sequence[TextKey], filters: Sequence[Prefilter], found: Found
+        self,
+        stretch: _Stretch,
+        keys: Sequence[TextKey],
+        filters: Sequence[Prefilter],
+        found: Found,
+        complete: Complete | None,
     ) -> None:
         try:
-            candidates = await asyncio.to_thread(self._candidates, rows, filters) if filters else rows
+            candidates = await asyncio.to_thread(self._candidates, stretch, filters) if filters else stretch.rows
+            if complete is not None and candidates:
+                candidates = await complete([row[0] for row in candidates])
             for batch in _batches(candidates):
                 messages = await self._content.read_many(batch)
                 hits = await asyncio.to_thread(_search_batch, batch, messages, keys)
@@ -90,21 +103,30 @@ class TextSearch:
         finally:
             self._slots.release()
 
-    def _candidates(self, rows: Sequence[Row], filters: Sequence[Prefilter]) -> Sequence[Row]:
+    def _candidates(self, stretch: _Stretch, filters: Sequence[Prefilter]) -> Sequence[Row]:
         """Return the rows of a stretch that may match, those included of which that can't be told from here."""
-        starts, last = list(map(_position, rows)), rows[-1]
-        length = last["position"] + last["length"] - starts[0]
         try:
-            data = self._content.stretch(rows[0]["segment"], starts[0], length)
+            data = self._content.stretch(stretch.segment, stretch.starts[0], stretch.end - stretch.starts[0])
         except RecordUnavailable:
-            return rows
-        hits = {start for found in filters for start in _hits(found, data, starts)}
+            return stretch.rows
+        hits = {place for found in filters for place in _hits(found, data, stretch.starts)}
         telling = {
-            prefix for prefix in set(map(_prefix, rows)) if any(found.search(prefix) for found in filters)
+            prefix for prefix in set(map(_prefix, stretch.rows)) if any(found.search(prefix) for found in filters)
         }  # what isn't in the segment may match too, as may a large file
-        if not hits and not telling and not any(map(_large, rows)):
-            return ()
-        return [row for row in rows if row["position"] in hits or row["large"] or row["prefix"] in telling]
+        rows = stretch.rows
+        if telling or any(map(_large, rows)):
+            hits.update(at for at, row in enumerate(rows) if row["large"] or row["prefix"] in telling)
+        return [rows[at] for at in sorted(hits)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Rows of records that lie close together in one segment, where each starts, and where the last one ends."""
+
+    segment: str
+    rows: list[Row]
+    starts: list[int]
+    end: int
 
 
 def _filters(keys: Iterable[TextKey]) -> list[Prefilter]:
@@ -113,31 +135,32 @@ def _filters(keys: Iterable[TextKey]) -> list[Prefilter]:
     return [found for found in filters if found is not None] if None not in filters else []
 
 
-def _stretches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def _stretches(rows: Sequence[Row]) -> Iterator[_Stretch]:
     """Yield the rows of records that lie close together, in the journal's order."""
-    stretch: list[Row] = []
+    places = sorted(zip(map(_segment, rows), map(_position, rows), map(_length, rows), range(len(rows)), strict=True))
     segment, begin, end = "", 0, 0
-    for row in sorted(rows, key=_place):
-        other, position = _place(row)
-        near = other == segment and position - end <= STRETCH_GAP
-        after = position + row["length"]
-        if stretch and not (near and after - begin <= STRETCH_BYTES):
-            yield stretch
-            stretch = []
-        if not stretch:
+    numbers: list[int] = []
+    starts: list[int] = []
+    for other, position, length, number in places:
+        after = position + length
+        if numbers and (other != segment or position - end > STRETCH_GAP or after - begin > STRETCH_BYTES):
+            yield _Stretch(segment, [rows[at] for at in numbers], starts, end)
+            numbers, starts = [], []
+        if not numbers:
             segment, begin = other, position
-        stretch.append(row)
+        numbers.append(number)
+        starts.append(position)
         end = after
-    if stretch:
-        yield stretch
+    if numbers:
+        yield _Stretch(segment, [rows[at] for at in numbers], starts, end)
 
 
 def _hits(found: Prefilter, data: bytes, starts: Sequence[int]) -> Iterator[int]:
-    """Yield where the records start in which something is found."""
+    """Yield the places of the records in which something is found; copies have the same record."""
     at = 0
     while (match := found.search(data, at)) is not None:
         following = bisect_right(starts, starts[0] + match.start())
-        yield starts[following - 1]
+        yield from range(bisect_left(starts, starts[following - 1]), following)
         if following == len(starts):
             return
         at = starts[following] - starts[0]

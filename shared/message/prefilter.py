@@ -37,8 +37,8 @@ MIN_WORD = 3
 """Letters; shorter words are in almost every message, at least in base64's eyes."""
 MAX_WORD = 24
 """Letters that are looked for: enough to tell messages apart, and a bound for the expression."""
-MAX_MEMORY = 2 * 1024 * 1024
-"""Octets of one expression's automaton; it takes some 200 KB."""
+MAX_MEMORY = 6 * 1024 * 1024
+"""Octets of one expression's automaton; with too few it is thrown away and made again all the time."""
 
 # No octets but its own stand for an ASCII character in these, but for those of `_otherwise`.
 PLAIN_CHARSETS = (
@@ -75,7 +75,7 @@ class Prefilter(Protocol):
         """Return the first match in data[start:end]."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def prefilter(text: str) -> Prefilter | None:
     """Return what is in every message that contains a text in any case, None if there is nothing of use."""
     word = _longest_word(text)
@@ -103,7 +103,8 @@ def _expression(word: bytes) -> bytes:
     ways += [letters + rb"=\?[^=]", rb"\?=" + letters, rb"\?=[ \t\r\n]*=\?"]
     others = _others(word)
     for octets in _utf8_groups(others):
-        ways += [_SOFT_BREAKS.join(map(_quoted_printable, octets)), *(_base64(octets, at, _LINE_ENDS) for at in range(3))]
+        ways.append(_SOFT_BREAKS.join(map(_quoted_printable, octets)))
+        ways += [_base64(octets, alignment, _LINE_ENDS) for alignment in range(3)]
     ways += _in_unlabelled(others)
     ways += [_other_charsets(tuple(name for name in PLAIN_CHARSETS if not _others_in(name, others))), _COMMENTED]
     return b"|".join(ways)
@@ -161,11 +162,11 @@ _RARE_BLOCKS = b"\xc4\xc5\xc7\xe1\xe3\xea\xf0"
 
 
 def _in_unlabelled(others: frozenset[str]) -> list[bytes]:
-    """Such octets after an ASCII one, where none that continues UTF-8 can be."""
+    """Such octets after a character of ASCII, where none that continues UTF-8 can be."""
     octets = _others_in(b"windows-1252", others)
     if not octets:
         return []
-    return [rb"[\x00-\x7f]" + _one_of(octets), rb"(?:[^=]..|=[^89A-Fa-f].)" + _escaped(octets)]
+    return [rb"[\t\r\n -~]" + _one_of(octets), rb"(?:[^=]..|=[^89A-Fa-f].)" + _escaped(octets)]
 
 
 def _cases(letter: int) -> bytes:

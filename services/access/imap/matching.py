@@ -6,7 +6,9 @@ Long searches tell their client how far they are (RFC 9585).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -41,13 +43,14 @@ from shared.imap.search import (
     transform,
     uid_bounds,
 )
-from shared.imap.sequence import Range, compact, count, intersect
+from shared.imap.sequence import Range, compact, count, intersect, iterate
 from shared.mailbox.messages import Want
 from shared.mailbox.search import Scope, TextKey
 
 if TYPE_CHECKING:
     from services.access.imap.session import ImapSession
 
+CHUNKS_AT_ONCE = 6  # chunks of rows whose text is searched at a time
 PROGRESS_AFTER = 5.0  # seconds between two reports of progress
 EXACT, LOOSE = 100, 50  # relevancy: the text itself is there, or all of its words (RFC 6203 §4)
 _EPOCH = date(1970, 1, 1)
@@ -84,20 +87,49 @@ async def matching(
     if isinstance(key, All | InUids):
         return Matches([uid for low, high in ranges for uid in range(low, high + 1)])
     found = Matches(modseqs={} if asks_modseq(key) else None, scores={} if is_fuzzy(key) else None)
-    index, text = split(key)
     text_keys = dict(_text_keys(key))
     progress = _Progress(session, tag, count(ranges))
-    async for rows in ahead(session.desk.messages.fetch_rows(mailbox_id, ranges, _want(key, text_keys))):
-        await progress.tell(len(rows))
-        if not isinstance(index, All):
-            rows = [row for row in rows if evaluate(index, _Message(row))]
-        answered: SearchKey = key
-        if text is not None and rows:
-            answered = await _answered(session, rows, key, text_keys)
-            rows = [row for row in rows if evaluate(answered, _Message(row))]
-        found.take(rows, answered)
-        await asyncio.sleep(0)
+    async with aclosing(_answers(session, mailbox_id, key, text_keys, ranges)) as answers:
+        async for size, rows, answered in answers:
+            found.take(_matched(rows, answered), answered)
+            await progress.tell(size)
+            await asyncio.sleep(0)
     return found
+
+
+async def _answers(
+    session: ImapSession, mailbox_id: int, key: SearchKey, text_keys: _TextKeys, ranges: Sequence[Range]
+) -> AsyncGenerator[tuple[int, Sequence[Row], SearchKey], None]:
+    """Yield rows and the key with UIDs in place of text; text is searched in several chunks of rows at a time."""
+    index = split(key)[0]
+    waiting: deque[tuple[int, Sequence[Row], asyncio.Task[SearchKey]]] = deque()
+    try:
+        rows: Sequence[Row]
+        async for fetched in ahead(session.desk.messages.fetch_rows(mailbox_id, ranges, _want(key, text_keys))):
+            rows, size = fetched, len(fetched)
+            if not text_keys:
+                yield size, rows, key
+                continue
+            if not isinstance(index, All):
+                rows = [row for row in rows if evaluate(index, _Message(row))]
+            waiting.append((size, rows, asyncio.create_task(_answered(session, mailbox_id, rows, key, text_keys))))
+            if len(waiting) >= CHUNKS_AT_ONCE:
+                size, rows, task = waiting.popleft()
+                yield size, rows, await task
+        while waiting:
+            size, rows, task = waiting.popleft()
+            yield size, rows, await task
+    finally:
+        for _, _, task in waiting:
+            task.cancel()
+        await asyncio.gather(*(task for _, _, task in waiting), return_exceptions=True)
+
+
+def _matched(rows: Sequence[Row], key: SearchKey) -> Sequence[Row]:
+    if isinstance(key, InUids):
+        wanted = frozenset(iterate(key.ranges))
+        return [row for row in rows if row[0] in wanted]
+    return [row for row in rows if evaluate(key, _Message(row))]
 
 
 class _Progress:
@@ -170,11 +202,16 @@ class _Message:
         raise TypeError("body keys are answered before")
 
 
-async def _answered(session: ImapSession, rows: Sequence[Row], key: SearchKey, text_keys: _TextKeys) -> SearchKey:
+async def _answered(
+    session: ImapSession, mailbox_id: int, rows: Sequence[Row], key: SearchKey, text_keys: _TextKeys
+) -> SearchKey:
     """Search the text of rows for all keys at once; return the key with UIDs in their place."""
-    if not text_keys:
-        return key
-    found = await session.desk.search.matches(rows, list(text_keys.values()))
+
+    async def complete(uids: Sequence[int]) -> Sequence[Row]:
+        fetched = session.desk.messages.fetch_rows(mailbox_id, compact(uids), Want.CONTENT)
+        return [row async for chunk in fetched for row in chunk]
+
+    found = await session.desk.search.matches(rows, list(text_keys.values()), complete)
     answers = {asked: InUids(compact(uids)) for asked, uids in zip(text_keys, found, strict=True)}
     return transform(key, lambda leaf: answers.get(leaf, leaf))
 
@@ -182,7 +219,7 @@ async def _answered(session: ImapSession, rows: Sequence[Row], key: SearchKey, t
 def _want(key: SearchKey, text_keys: _TextKeys) -> Want:
     if _asks_flags_only(key):
         return Want.BRIEF
-    want = Want.CONTENT if text_keys else Want.BASE
+    want = Want.PLACES if text_keys else Want.BASE
     for leaf in leaves(key):
         want |= _WANTS.get(type(leaf), Want.BASE)
     return want
