@@ -60,7 +60,7 @@ def _play(path: Path, access: RunningAccess, port: int) -> None:
         if kind == "F":
             access.call(lambda: prune_expunged(access.worker._database, NEVER))
             continue
-        line = _NUMBER.sub(lambda name: numbers.get(name[1], name[0]), line)
+        line = _NUMBER.sub(lambda name, known=numbers: known.get(name[1], name[0]), line)
         if who not in clients:
             clients[who] = access.connect(port)
         if kind == "C":
