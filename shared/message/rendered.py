@@ -93,20 +93,17 @@ def _message_id(headers: Headers) -> str:
 
 
 def _references(headers: Headers) -> str:
-    """References and then In-Reply-To, each id once (RFC 5322 §3.6.4, RFC 5256 for threads)."""
-    found = dict.fromkeys(
-        message_id
-        for name in (b"references", b"in-reply-to")
-        if (value := headers.get(name))
-        for message_id in _MESSAGE_ID.findall(value[-MAX_REFERENCES_BYTES:])
-        if len(message_id) <= MAX_MESSAGE_ID
-    )
-    if not found:
-        return ""
-    ids = list(found)
+    """The ids in References, each once, or else the first in In-Reply-To (RFC 5256 §4 step 1)."""
+    ids = list(dict.fromkeys(_ids(headers, b"references"))) or _ids(headers, b"in-reply-to")[:1]
     if len(ids) > MAX_REFERENCES:
         ids = ids[:1] + ids[1 - MAX_REFERENCES :]
     return " ".join(map(_text, ids))
+
+
+def _ids(headers: Headers, name: bytes) -> list[bytes]:
+    value = headers.get(name) or b""
+    found = _MESSAGE_ID.findall(value[-MAX_REFERENCES_BYTES:])
+    return [message_id for message_id in found if len(message_id) <= MAX_MESSAGE_ID]
 
 
 def _text(value: bytes) -> str:

@@ -63,6 +63,7 @@ _ALWAYS = (
     b"CONTEXT=SORT",
     b"PARTIAL",
     b"INPROGRESS",
+    b"I18NLEVEL=1",
 )
 # Non-synchronising literals of any length only from clients that are known (RFC 7888 §5)
 _BEFORE_LOGIN = (b"LITERAL-",)
