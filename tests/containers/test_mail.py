@@ -7,6 +7,8 @@ import json
 import poplib
 import smtplib
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,24 @@ def test_redis_and_postgres_are_out_of_reach(stack: Project) -> None:
         assert "reached" not in said
         networks = json.loads(stack.engine.run("inspect", stack.containers(service)[0]))[0]["NetworkSettings"]
         assert not any(networks["Ports"].values()), "a published port"
+
+
+def test_the_api_speaks_https_to_those_with_a_token(stack: Project) -> None:
+    """The admin container's published port, from the CLI's own client and from any other."""
+    token = stack.cli("token", "add", "https", "--scope", "directory:read").split()[-1]
+    url = f"https://127.0.0.1:{stack.port_base + 8080}/api/v1/domains"
+    with urllib.request.urlopen(_request(url, token), context=stack.tls, timeout=30) as answer:
+        assert "packetboat.test" in {domain["name"] for domain in json.load(answer)["items"]}
+    for headers in ("", "wrong"):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(_request(url, headers), context=stack.tls, timeout=30)
+    stack.cli("token", "revoke", "https")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(_request(url, token), context=stack.tls, timeout=30)
+
+
+def _request(url: str, token: str) -> urllib.request.Request:
+    return urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
 
 
 def test_containers_have_little_power(stack: Project) -> None:
