@@ -12,6 +12,8 @@ from pathlib import Path
 from shared.db import Work, connect
 from shared.directory import admin
 from shared.directory.passwords import hash_password
+from shared.operations.actor import Actor
+from shared.operations.scripts import Scripts
 from tests.bench.accounts import ACCOUNTS, DOMAIN, PASSWORD
 from tests.bench.server import Endpoint
 from tests.tools.stack import Stack
@@ -36,11 +38,13 @@ class Packetboat:
         resolver: str | None = None,
         relay_port: int | None = None,
         env: Mapping[str, str] | None = None,
+        script: Path | None = None,
     ) -> None:
-        """`services` is a comma-separated list of those that `up` starts, empty for all."""
+        """`services` is a comma-separated list of those that `up` starts, empty for all; every account has `script`."""
         self.name = f"packetboat ({services or 'all services'}, {workers} workers)"
         self.services = services
         self._database_url = database_url
+        self._script = script
         self._data = work / "data"
         work.mkdir(parents=True, exist_ok=True)
         self.stack = Stack(
@@ -62,7 +66,7 @@ class Packetboat:
         """Begin with an empty volume and a database that has only the accounts."""
         shutil.rmtree(self._data, ignore_errors=True)
         self._data.mkdir(parents=True)
-        asyncio.run(_seed(self._database_url or f"sqlite:///{self._data / 'packetboat.db'}"))
+        asyncio.run(_seed(self._database_url or f"sqlite:///{self._data / 'packetboat.db'}", self._script))
 
     def start(self) -> None:
         """Start the chosen services."""
@@ -109,15 +113,24 @@ def _environment(database_url: str) -> dict[str, str]:
     }
 
 
-async def _seed(url: str) -> None:
+async def _seed(url: str, script: Path | None) -> None:
     """Make the schema and the accounts; on PostgreSQL whatever was there is dropped."""
     if not url.startswith("sqlite"):
         await _empty_postgres(url)
     database = await connect(url, migrate=True)
     try:
         await database.write(_accounts, hash_password(PASSWORD), time.time_ns() // 1000)
+        if script is not None:
+            await _give_script(Scripts(database), script.stem, script.read_bytes())
     finally:
         await database.close()
+
+
+async def _give_script(scripts: Scripts, name: str, content: bytes) -> None:
+    for address in ACCOUNTS:
+        owner = await scripts.owner(Actor("bench"), account=address)
+        await scripts.put(owner, name, content)
+        await scripts.activate(owner, name)
 
 
 async def _empty_postgres(url: str) -> None:

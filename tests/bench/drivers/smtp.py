@@ -53,22 +53,24 @@ def smtp_source(
     return SourceRun(seconds, resources.ru_utime + resources.ru_stime)
 
 
-def send_pipelined(endpoint: Endpoint, mails: list[Mail], recipients: tuple[str, ...], sessions: int) -> None:
+def send_pipelined(
+    endpoint: Endpoint, mails: list[Mail], recipients: tuple[str, ...], sessions: int, *, lmtp: bool = False
+) -> None:
     """Send each mail to the next recipient in turn, envelope pipelined; raises Refused at any reply but 250."""
     requests = [
         (_envelope(recipients[number % len(recipients)]), mail.data + b".\r\n") for number, mail in enumerate(mails)
     ]
     work = iter(requests)
-    converse((_sender(work) for _ in range(sessions)), endpoint, sessions)
+    converse((_sender(work, b"LHLO" if lmtp else b"EHLO") for _ in range(sessions)), endpoint, sessions)
 
 
 def _envelope(recipient: str) -> bytes:
     return f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode()
 
 
-def _sender(work: Iterator[tuple[bytes, bytes]]) -> Conversation:
+def _sender(work: Iterator[tuple[bytes, bytes]], hello: bytes) -> Conversation:
     yield b"", (b"220 ", *REFUSALS)
-    yield b"EHLO client.bench.test\r\n", (b"250 ", *REFUSALS)
+    yield hello + b" client.bench.test\r\n", (b"250 ", *REFUSALS)
     for envelope, body in work:
         yield envelope, (b"354 ", *REFUSALS)
         yield body, (b"250 ", *REFUSALS)

@@ -37,13 +37,23 @@ class MailFormat(enum.Enum):
 class Dovecot:
     """One instance under `work`."""
 
-    def __init__(self, work: Path, mail_format: MailFormat, profile: DovecotProfile = DovecotProfile.SHIPPED) -> None:
+    def __init__(
+        self,
+        work: Path,
+        mail_format: MailFormat,
+        profile: DovecotProfile = DovecotProfile.SHIPPED,
+        *,
+        script: Path | None = None,
+    ) -> None:
+        """`script` is a Sieve script that every account has."""
         self.name = f"dovecot ({profile.value}, {mail_format.name.lower()})"
         self.imap: Endpoint = ("127.0.0.1", free_port())
         self.imaps: Endpoint = ("127.0.0.1", free_port())
         self.pop3: Endpoint = ("127.0.0.1", free_port())
         self.smtp = self.submission = ("127.0.0.1", 0)
         self.lmtp = work / "run" / "bench-lmtp"
+        self.lmtp_port = free_port()
+        self._script = script
         self._work = work
         self._mail = work / "mail"
         self._config = work / "dovecot.conf"
@@ -108,6 +118,9 @@ class Dovecot:
             "PROFILE": "",
         }
         values["PROFILE"] = fill(f"dovecot/{profile.value}.conf", values)
+        if self._script is not None:
+            values |= {"SCRIPT": self._compiled(self._script), "LMTP_PORT": self.lmtp_port}
+            values["PROFILE"] = f"{values['PROFILE']}{fill('dovecot/sieve.conf', values)}"
         self._config.write_text(fill("dovecot/dovecot.conf", values))
         users = self._work / "users"
         # In the clear, which is fastest: Dovecot's cache saves it the file, but it hashes at every login
@@ -115,6 +128,15 @@ class Dovecot:
         users.write_text("".join(f"{address}:{{PLAIN}}{PASSWORD}\n" for address in ACCOUNTS))
         users.chmod(0o644)
         self.reset()
+
+    def _compiled(self, script: Path) -> Path:
+        """Put the script and its compiled form where every process may read them."""
+        copy = self._work / script.name
+        shutil.copyfile(script, copy)
+        copy.chmod(0o644)
+        subprocess.run(["sievec", str(copy)], check=True)
+        copy.with_suffix(".svbin").chmod(0o644)
+        return copy
 
 
 def _local(address: str) -> str:

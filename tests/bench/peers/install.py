@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRAMS = ("postfix", "smtp-source", "smtp-sink", "dovecot", "doveadm", "strace")
-PACKAGES = ("postfix", "dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "strace")
+PROGRAMS = ("postfix", "smtp-source", "smtp-sink", "dovecot", "doveadm", "sievec", "strace")
+PACKAGES = ("postfix", "dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-sieve", "strace")
 POLICY = Path("/usr/sbin/policy-rc.d")  # asked by Debian's packages before they start a service
 NEVER_START = "#!/bin/sh\nexit 101\n"
 

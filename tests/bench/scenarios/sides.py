@@ -53,8 +53,8 @@ BOTH_FORMATS_TUNED = {"dovecot tuned mdbox": tuned_mdbox, "dovecot tuned maildir
 class PostfixDovecot:
     """Postfix that delivers to Dovecot's LMTP server."""
 
-    def __init__(self, work: Path, mail_format: MailFormat) -> None:
-        self.dovecot = Dovecot(work / "dovecot", mail_format)
+    def __init__(self, work: Path, mail_format: MailFormat, *, script: Path | None = None) -> None:
+        self.dovecot = Dovecot(work / "dovecot", mail_format, script=script)
         self.postfix = Postfix(work / "postfix", PostfixProfile.DELIVER, lmtp=self.dovecot.lmtp)
         self.name = f"{self.postfix.name} + {self.dovecot.name}"
         self.smtp = self.submission = self.postfix.smtp
