@@ -11,6 +11,7 @@ process.prepare_metrics()
 from services.access.app import AccessWorker  # noqa: E402 - metrics need their folder first
 from services.access.settings import AccessSettings  # noqa: E402
 from shared.config import load_settings  # noqa: E402
+from shared.directory.verified import VerifiedPasswords  # noqa: E402
 from shared.errors import ConfigurationError  # noqa: E402
 
 
@@ -18,7 +19,8 @@ def main() -> int:
     """Run until SIGTERM; return the exit status."""
     try:
         settings = load_settings(AccessSettings)
-        return process.serve("access", settings, lambda index: AccessWorker(settings, index))
+        verified = VerifiedPasswords()  # before the workers are forked: they share it
+        return process.serve("access", settings, lambda index: AccessWorker(settings, index, verified=verified))
     except ConfigurationError as error:
         print(f"packetboat access: {error}", file=sys.stderr)
         return process.EXIT_CONFIGURATION

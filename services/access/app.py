@@ -20,6 +20,7 @@ from shared.address import Address
 from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.directory.logins import Logins
+from shared.directory.verified import VerifiedPasswords
 from shared.errors import MailFailure
 from shared.filters.configuration import RspamdConfig, load_scanners
 from shared.journal.reader import Reader
@@ -59,10 +60,16 @@ class AccessWorker:
     """Serves mailboxes; `end_process` is what a failed journal calls (its errors must not be retried)."""
 
     def __init__(
-        self, settings: AccessSettings, index: int, *, end_process: Callable[[int], object] = os._exit
+        self,
+        settings: AccessSettings,
+        index: int,
+        *,
+        verified: VerifiedPasswords | None = None,
+        end_process: Callable[[int], object] = os._exit,
     ) -> None:
         self._settings = settings
         self._index = index
+        self._verified = verified
         self._end_process = end_process
         self._log = MailLog("access")
         self._listeners: list[Listener] = []
@@ -73,7 +80,7 @@ class AccessWorker:
         settings = self._settings
         tls = self._tls()
         self._database = await connect_database(settings.sql)
-        self._directory = Directory(self._database, algorithms=self._settings.scram)
+        self._directory = Directory(self._database, algorithms=settings.scram, verified=self._verified)
         self._redis = connect_redis(settings.redis)
         self._journal = journal_writer(settings, f"access-{self._index}", self._give_up)
         await self._journal.open()

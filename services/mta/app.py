@@ -23,6 +23,7 @@ from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.directory.logins import Logins
+from shared.directory.verified import VerifiedPasswords
 from shared.dns import Resolver
 from shared.errors import MailFailure
 from shared.filters.configuration import load_scanners
@@ -48,9 +49,17 @@ PROBE = Address("postmaster", "probe.invalid")
 class MtaWorker:
     """Accepts mail; `end_process` is what a failed journal calls (its errors must not be retried)."""
 
-    def __init__(self, settings: MtaSettings, index: int, *, end_process: Callable[[int], object] = os._exit) -> None:
+    def __init__(
+        self,
+        settings: MtaSettings,
+        index: int,
+        *,
+        verified: VerifiedPasswords | None = None,
+        end_process: Callable[[int], object] = os._exit,
+    ) -> None:
         self._settings = settings
         self._index = index
+        self._verified = verified
         self._end_process = end_process
         self._log = MailLog("mta")
         self._listeners: list[Listener] = []
@@ -61,7 +70,7 @@ class MtaWorker:
         settings = self._settings
         tls = self._tls()
         self._database: Database = await connect_database(settings.sql)
-        self._directory = Directory(self._database, algorithms=self._settings.scram)
+        self._directory = Directory(self._database, algorithms=settings.scram, verified=self._verified)
         self._redis = connect_redis(settings.redis)
         queue = Queue(self._redis, new_consumer("mta"))
         self._outbox = Outbox(queue)

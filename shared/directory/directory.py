@@ -8,7 +8,6 @@ a login always reads the stored hash, so a changed password counts at once on ev
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import time
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from shared.address import Address, AddressError, parse_address
 from shared.db import Database, Rows, Work, load
 from shared.directory import passwords, salts, srs
 from shared.directory.model import Account, Domain, Expansion, Verdict
+from shared.directory.verified import VerifiedPasswords
 from shared.errors import TemporaryFailure
 from shared.sasl.scram import Algorithm, Verifier, decoy
 
@@ -28,8 +28,7 @@ MAX_DEPTH = 10  # aliases of aliases
 MAX_TARGETS = 1000  # of one address, all told
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 20_000
-LOGIN_CACHE_SECONDS = 600.0
-LOGIN_CACHE_SIZE = 10_000
+LOGIN_NOTES_SIZE = 10_000
 LOGIN_NOTE_SECONDS = 600.0  # between two notes of when an account logged in
 HASHING_THREADS = 4  # 19 MiB each
 SRS_KEY_SECONDS = 60.0  # that the key which signs reverse-paths is used again
@@ -46,17 +45,17 @@ class Directory:
         database: Database,
         *,
         algorithms: Sequence[Algorithm] = (Algorithm.SHA_256,),
+        verified: VerifiedPasswords | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep SCRAM verifiers of these algorithms for passwords that are seen."""
+        """Keep SCRAM verifiers of these algorithms for passwords that are seen; `verified` is shared by processes."""
         self._database = database
         self._algorithms = tuple(algorithms)
         self._salts = b""
         self._verdicts: _Cache[Verdict] = _Cache(CACHE_SIZE, CACHE_SECONDS, clock)
-        self._logins: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_CACHE_SECONDS, clock)
-        self._noted: _Cache[bool] = _Cache(LOGIN_CACHE_SIZE, LOGIN_NOTE_SECONDS, clock)
+        self._verified = VerifiedPasswords(clock) if verified is None else verified
+        self._noted: _Cache[bool] = _Cache(LOGIN_NOTES_SIZE, LOGIN_NOTE_SECONDS, clock)
         self._srs_key: _Cache[bytes] = _Cache(1, SRS_KEY_SECONDS, clock)
-        self._secret = os.urandom(32)
         self._hashing = asyncio.Semaphore(HASHING_THREADS)
 
     async def verify(self, address: Address) -> Verdict:
@@ -129,13 +128,11 @@ class Directory:
             await self._database.write_relaxed(_note_login, account.id, time.time_ns() // 1000)
 
     async def _matches(self, login: str, credential: int, stored: str, password: str) -> bool:
-        text = f"{stored}\0{password}".encode("utf-8", "surrogatepass")
-        key = hashlib.blake2b(text, key=self._secret, digest_size=32).hexdigest()
-        if self._logins.get(key):
+        if self._verified.knows(stored, password):
             return True
         matches = await self._hash(passwords.verify_password, stored, password)
         if matches:
-            self._logins.put(key, True)
+            self._verified.add(stored, password)
             await self._upgrade(login, credential, stored, password)
         return matches
 
@@ -144,6 +141,7 @@ class Directory:
             salt = await self._salt(login)
             fresh = await self._hash(passwords.hash_password, password, salt, self._algorithms)
             await self._database.write(_upgrade, credential, stored, fresh)
+            self._verified.add(fresh, password)
 
     async def verifiers(self, login: str, algorithm: str) -> list[tuple[int, Verifier]]:
         """Return what proofs of a name are tried against, by credential; a decoy where there is nothing."""
