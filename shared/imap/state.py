@@ -28,6 +28,7 @@ class Extension(Flag):
     UIDONLY = auto()
     UTF8 = auto()
     REV2 = auto()
+    METADATA = auto()
 
 
 ENABLED_BY_NAME: dict[bytes, Extension] = {
@@ -35,6 +36,7 @@ ENABLED_BY_NAME: dict[bytes, Extension] = {
     b"QRESYNC": Extension.QRESYNC | Extension.CONDSTORE,
     b"UIDONLY": Extension.UIDONLY,
     b"UTF8=ACCEPT": Extension.UTF8,
+    b"METADATA": Extension.METADATA,
 }
 """What ENABLE knows: names on the wire, and what each brings."""
 

@@ -63,19 +63,21 @@ class Metadata:
         """Return an account's own entries of the server."""
         return await self._database.read(_of_server, account_id)
 
-    async def set_of_mailbox(self, account_id: int, mailbox: Mailbox, values: Values, uses: str | None) -> None:
-        """Change entries of a mailbox, all or none; ValueTooLarge, TooManyEntries, NoSuchMailbox.
+    async def set_of_mailbox(self, account_id: int, mailbox: Mailbox, values: Values, uses: str | None) -> int:
+        """Change entries of a mailbox, all or none, and return when (µs); ValueTooLarge, TooManyEntries, NoSuchMailbox.
 
         `uses` is its new special use, None to leave that.
         """
         now = int(self._clock() * 1_000_000)
-        await self._database.write(_set_of_mailbox, account_id, mailbox.id, values, uses, now)
+        stamp = await self._database.write(_set_of_mailbox, account_id, mailbox, values, uses, now)
         self._announce((mailbox.account_id,))
+        return stamp
 
-    async def set_of_server(self, account_id: int, values: Values) -> None:
-        """Change an account's own entries of the server, all or none; ValueTooLarge, TooManyEntries."""
-        await self._database.write(_set_of_server, account_id, values, int(self._clock() * 1_000_000))
+    async def set_of_server(self, account_id: int, values: Values) -> int:
+        """Change an account's own entries of the server, all or none, and return when (µs); errors as before."""
+        stamp = await self._database.write(_set_of_server, account_id, values, int(self._clock() * 1_000_000))
         self._announce((account_id,))
+        return stamp
 
     async def changed(self, account_id: int, since: int) -> list[Changed]:
         """Return the entries of an account's own mailboxes, and of the server, that changed after `since` (µs)."""
@@ -104,8 +106,9 @@ def _of_server(account_id: int) -> Work[dict[str, bytes]]:
     return {row[0]: bytes(row[1]) for row in rows}
 
 
-def _set_of_mailbox(account_id: int, mailbox_id: int, values: Values, uses: str | None, now: int) -> Work[None]:
+def _set_of_mailbox(account_id: int, mailbox: Mailbox, values: Values, uses: str | None, now: int) -> Work[int]:
     _check_values(values)
+    stamp, mailbox_id = (yield from _stamp(mailbox.account_id, now)), mailbox.id
     yield from lock(mailbox_id)
     for whose in (SHARED_ACCOUNT, account_id):
         part = {entry: value for entry, value in values.items() if is_private(entry) == (whose == account_id)}
@@ -115,18 +118,27 @@ def _set_of_mailbox(account_id: int, mailbox_id: int, values: Values, uses: str 
         _check_number((row[1] for row in rows), part)
         before = now - REMEMBERED
         yield sql.drop_removed_of_mailbox(mailbox_id=mailbox_id, account_id=whose, before=before)
-        yield sql.set_of_mailbox(rows=[(mailbox_id, whose, entry, value, now) for entry, value in part.items()])
+        yield sql.set_of_mailbox(rows=[(mailbox_id, whose, entry, value, stamp) for entry, value in part.items()])
     if uses is not None:
         yield mailbox_sql.set_special_use(id=mailbox_id, special_use=uses)
+    return stamp
 
 
-def _set_of_server(account_id: int, values: Values, now: int) -> Work[None]:
+def _set_of_server(account_id: int, values: Values, now: int) -> Work[int]:
     _check_values(values)
-    yield mailbox_sql.lock_account(account_id=account_id)
+    stamp = yield from _stamp(account_id, now)
     rows = yield sql.of_account(account_id=account_id)
     _check_number((row[0] for row in rows), values)
     yield sql.drop_removed_of_account(account_id=account_id, before=now - REMEMBERED)
-    yield sql.set_of_account(rows=[(account_id, entry, value, now) for entry, value in values.items()])
+    yield sql.set_of_account(rows=[(account_id, entry, value, stamp) for entry, value in values.items()])
+    return stamp
+
+
+def _stamp(account_id: int, now: int) -> Work[int]:
+    """Lock an account; return when its next change of annotations is: after all others, whatever clocks say."""
+    yield mailbox_sql.lock_account(account_id=account_id)
+    rows = yield sql.latest(account_id=account_id)
+    return max(now, *(row["latest"] + 1 for row in rows if row["latest"] is not None), 0)
 
 
 def _changed(account_id: int, since: int) -> Work[list[Changed]]:

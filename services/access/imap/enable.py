@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.access.imap import metadata
 from services.access.imap.outcome import Outcome, done, rejected
 from shared.imap import command as commands
 from shared.imap import response
@@ -25,6 +26,8 @@ async def enable(session: ImapSession, command: commands.Enable) -> Outcome:
     for name in known:
         wanted |= ENABLED_BY_NAME[name]
     session.write(response.enabled(known))
+    if Extension.METADATA in wanted & ~session.enabled:
+        await metadata.follow(session)
     use(session, wanted)
     return done(b"ENABLE completed")
 

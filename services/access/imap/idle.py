@@ -6,11 +6,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.access.imap import namespace
+from services.access.imap import metadata, namespace
 from services.access.imap.outcome import Outcome, done, rejected
 from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.command_parser import is_done
+from shared.imap.state import Extension
 from shared.queue.notify import Watch
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ async def report(session: ImapSession) -> bool:
     if await namespace.look_again(session):
         await session.synchronise(with_expunges=True)
         session.tell_highest()
+    if Extension.METADATA in session.enabled:
+        await metadata.report(session)
     return True
 
 

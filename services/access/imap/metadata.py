@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.access.imap import namespace
 from services.access.imap.outcome import Outcome, done, refused
+from shared.errors import TemporaryFailure
 from shared.imap import command as commands
 from shared.imap import mailbox_response, response
 from shared.imap.metadata import ADMIN_ENTRY, SPECIAL_USE_ENTRY, Depth, Query, is_private
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
     from shared.directory import Account
 
 _READING = frozenset("rswip")  # any of these lets annotations be seen and set (§3.3)
+
+
+@dataclass(slots=True)
+class Followed:
+    """How far a client that enabled METADATA has been told of changes: µs of the last one, and its own ones."""
+
+    since: int
+    own: set[int]
 
 
 async def get_metadata(session: ImapSession, command: commands.GetMetadata) -> Outcome:
@@ -41,7 +51,7 @@ async def set_metadata(session: ImapSession, command: commands.SetMetadata) -> O
     if not command.mailbox:
         if not all(map(is_private, values)):
             raise NotPermitted("The server's shared annotations are set by the operator")
-        await session.desk.metadata.set_of_server(account.id, values)
+        _note(session, await session.desk.metadata.set_of_server(account.id, values))
         return done(b"SETMETADATA completed")
     access = await _find(session, command.mailbox)
     if not all(map(is_private, values)):
@@ -52,8 +62,38 @@ async def set_metadata(session: ImapSession, command: commands.SetMetadata) -> O
             uses = _uses(account, access, values.pop(SPECIAL_USE_ENTRY))
         except UnknownUse as error:
             return refused(str(error).encode("ascii"), mailbox_response.USEATTR)
-    await session.desk.metadata.set_of_mailbox(account.id, access.mailbox, values, uses)
+    _note(session, await session.desk.metadata.set_of_mailbox(account.id, access.mailbox, values, uses))
     return done(b"SETMETADATA completed")
+
+
+async def follow(session: ImapSession) -> None:
+    """Begin to tell of changes that others make (§4.4)."""
+    changed = await session.desk.metadata.changed(session.the_account().id, 0)
+    session.annotations = Followed(max((change.at for change in changed), default=0), set())
+
+
+async def report(session: ImapSession) -> None:
+    """Tell which of the account's annotations others have changed, without their values (§4.4.2)."""
+    followed = session.annotations
+    if followed is None or session.account is None:
+        return
+    try:
+        changed = await session.desk.metadata.changed(session.account.id, followed.since)
+    except TemporaryFailure:
+        return  # the next report tells of it
+    told: dict[str, list[str]] = {}
+    for change in changed:
+        followed.since = max(followed.since, change.at)
+        if change.at not in followed.own:
+            told.setdefault(change.mailbox, []).append(change.entry)
+    followed.own.clear()
+    for name, entries in told.items():
+        session.write(mailbox_response.metadata_changed(response.mailbox(name, utf8=session.utf8), entries))
+
+
+def _note(session: ImapSession, stamp: int) -> None:
+    if session.annotations is not None:
+        session.annotations.own.add(stamp)
 
 
 def may_read(rights: str) -> bool:

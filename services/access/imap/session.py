@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.access.connection import Connection, Goodbye
 from services.access.desk import Desk
-from services.access.imap import append, compress, context, enable, idle, login, namespace
+from services.access.imap import append, compress, context, enable, idle, login, metadata, namespace
 from services.access.imap.capability import capabilities
 from services.access.imap.handlers import HANDLERS
 from services.access.imap.outcome import BROKEN, Outcome, of_failure, rejected
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from services.access.imap.append import Upload
     from services.access.imap.compress import Compression
     from services.access.imap.idle import Idling
+    from services.access.imap.metadata import Followed
     from shared.directory import Account
     from shared.sasl.exchange import Exchange
 
@@ -61,6 +62,7 @@ class ImapSession:
     __slots__ = (
         "_errors",
         "account",
+        "annotations",
         "buffer",
         "compression",
         "connection",
@@ -82,6 +84,7 @@ class ImapSession:
         self.account: Account | None = None
         self.selected: Selected | None = None
         self.enabled = Extension.NONE
+        self.annotations: Followed | None = None  # while METADATA is enabled
         self.exchange: tuple[bytes, Exchange] | None = None  # AUTHENTICATE's tag, while a response is awaited
         self.upload: Upload | None = None  # APPEND's message, while it arrives
         self.idling: Idling | None = None
@@ -229,6 +232,8 @@ class ImapSession:
         """Report what has changed, answer, and go over to the command's next state."""
         if self.selected is not None and not isinstance(command, _WITHOUT_SYNC):
             await self.synchronise(may_report_expunge(command), with_uid=bool(getattr(command, "uid", False)))
+        if Extension.METADATA in self.enabled:
+            await metadata.report(self)
         succeeded = outcome.condition is response.Condition.OK
         self.state = next_state(command, self.state, succeeded)
         code = outcome.code

@@ -27,8 +27,10 @@ INSERT INTO mailbox_metadata (mailbox_id, account_id, entry, value, changed_at)
 SELECT CAST(:target_id AS BIGINT), account_id, entry, value, changed_at FROM mailbox_metadata
 WHERE mailbox_id = :source_id AND value IS NOT NULL
 
--- name: latest_of_mailbox
-SELECT max(changed_at) AS latest FROM mailbox_metadata WHERE mailbox_id = :mailbox_id AND account_id IN (:accounts...)
+-- name: latest
+SELECT max(changed_at) AS latest FROM account_metadata WHERE account_id = :account_id
+UNION ALL SELECT max(d.changed_at) FROM mailbox m JOIN mailbox_metadata d ON d.mailbox_id = m.id
+WHERE m.account_id = :account_id
 
 -- name: changed_in
 SELECT m.name, d.entry, d.changed_at FROM mailbox m JOIN mailbox_metadata d ON d.mailbox_id = m.id
