@@ -73,6 +73,10 @@ class Acl:
         """Return the user's rights in a mailbox as they are now; NoSuchMailbox once it is deleted."""
         return await self._database.read(_rights_now, user, mailbox_id)
 
+    async def shared_with(self, user: User) -> list[Access]:
+        """Return the mailboxes of other accounts that the user may look up, by owner and name."""
+        return await self._database.read(shared_with, user)
+
     async def owner(self, address: str) -> int:
         """Return the id of an account that there is; NoSuchMailbox."""
         return await self._database.read(_owner, address)
