@@ -42,6 +42,7 @@ class Node:
     message: Threadable | None = None
     parent: Node | None = None
     children: list[Node] = field(default_factory=list)
+    is_parent: bool = False  # while children aren't known yet
 
 
 def thread(messages: Sequence[Threadable], algorithm: ThreadAlgorithm) -> bytes:
@@ -140,16 +141,25 @@ def _linked(messages: Sequence[Threadable]) -> list[Node]:
             child = threads.referred(message_id)
             if child is None:
                 continue
-            if parent is not None and child.parent is None and not _is_below(parent, child):
-                child.parent = parent
+            if parent is not None and child.parent is None:
+                _put_below(parent, child)
             parent = child
-        if parent is None or not _is_below(parent, node):
-            node.parent = parent
+        if parent is None:
+            node.parent = None
+        else:
+            _put_below(parent, node)
     return _adopted(own, threads)
 
 
+def _put_below(parent: Node, child: Node) -> None:
+    """Make a node another one's parent unless that makes a loop."""
+    if parent is not child and not (child.is_parent and _is_below(parent, child)):
+        child.parent = parent
+        parent.is_parent = True
+
+
 def _is_below(node: Node, other: Node) -> bool:
-    """Say whether a node is another one or below it, or so deep that nothing more should be put below it."""
+    """Say whether a node is another one or below it, or so deep that nothing with children should be put below it."""
     above: Node | None = node
     for _ in range(MAX_THREAD_DEPTH):
         if above is other:
