@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING
 
 from services.mda.entry import Entry
 from services.mda.memory import Claim, Key, Kind, Memory
-from services.mda.scripts import Shelf, Suite
 from shared.db import Database, Work, load
 from shared.directory import Account
-from shared.filters.verdict import spam_percent, virus_level
-from shared.message.envelope import Recipient
 from shared.message.header import find_header_end, parse_headers
 from shared.metrics import SIEVE_RUNS, SIEVE_SECONDS
-from shared.sieve import Context, Envelope, Message, Result, ScriptError, SieveError, run_sequence
+from shared.operations.suites import Shelf, Suite, Surroundings, context_of
+from shared.sieve import Context, Message, Result, ScriptError, SieveError, run_sequence
 from shared.sieve.actions import Action, Keep, TrackDuplicate, Vacation
 from shared.sieve.revision import Revision
-from shared.smtp.xtext import XtextError, decode_xtext
 
 if TYPE_CHECKING:
     from services.mda.routing import Route
@@ -156,31 +153,10 @@ class Sieving:
             return _kept(case, SieveError(1, 1, f"internal error: {error!r}"))
 
     def _context(self, case: Case) -> Context:
-        entry, recipient = case.route.entry, case.route.recipient
-        return Context(
-            case.message,
-            _envelope(entry, recipient),
-            datetime.fromtimestamp(self._clock(), UTC).astimezone(),
-            mailboxes=case.suite.mailboxes,
-            seen=case.remembers,
-            load=case.suite.include,
-            environment=self._environment(entry),
-            addresses=case.suite.aliases,
-            user=case.account.address,
-            spam_percent=spam_percent(entry.verdicts),
-            virus=virus_level(entry.verdicts),
-        )
-
-    def _environment(self, entry: Entry) -> dict[str, str]:
-        """RFC 5183 §4.1."""
-        items = {
-            "domain": self._hostname.partition(".")[2] or self._hostname,
-            "host": self._hostname,
-            "location": "MDA",
-            "phase": "post",
-            "name": "Packetboat",
-        }
-        return items | ({"remote-ip": entry.envelope.origin.ip} if entry.envelope.origin.ip else {})
+        entry = case.route.entry
+        now = datetime.fromtimestamp(self._clock(), UTC).astimezone()
+        surroundings = Surroundings(case.suite, case.account.address, self._hostname, now, case.remembers)
+        return context_of(case.message, entry.envelope, case.route.recipient, surroundings, case.route.verdicts)
 
     async def _recall(self, cases: Sequence[Case]) -> list[Case]:
         """Look up what scripts asked for, and return those that have to run again."""
@@ -240,19 +216,6 @@ def _message(entry: Entry) -> Message:
 def _kept(case: Case, error: SieveError) -> Result:
     original = Revision(case.message.data)
     return Result((Keep(original, implicit=True),), original, True, error, (), ("",))
-
-
-def _envelope(entry: Entry, recipient: Recipient) -> Envelope:
-    notify = tuple(word for word in recipient.notify.split(",") if word)
-    of = entry.envelope
-    return Envelope(of.sender, recipient.address, notify, _plain(recipient.orcpt), of.ret, _plain(of.envid))
-
-
-def _plain(text: str) -> str:
-    try:
-        return decode_xtext(text)
-    except XtextError:
-        return text
 
 
 def _note(rows: list[dict[str, object]]) -> Work[None]:

@@ -1,19 +1,25 @@
-"""The scripts of a batch's accounts: looked up in one query, compiled once in a process, with what they ask for."""
+"""What runs for an account: its scripts, looked up in one query, compiled once in a process, and what they ask for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from shared.db import Database, Rows, Work, load
+from shared.filters.verdict import spam_percent, virus_level
 from shared.mailbox.mailbox import Mailbox
 from shared.mailbox.mailbox import sql as mailbox_sql
-from shared.sieve import Script, ScriptError, compile_script
+from shared.message.envelope import Envelope as JournalEnvelope
+from shared.message.envelope import Recipient
+from shared.message.verdict import Verdict
+from shared.sieve import Context, Envelope, Message, Script, ScriptError, compile_script
 from shared.sieve.context import Location, NamedMailboxes
 from shared.sieve.host import LANGUAGE
+from shared.smtp.xtext import XtextError, decode_xtext
 
 CACHE_SIZE = 1_000  # compiled scripts of one process
 CACHE_BYTES = 16 * 1024 * 1024  # octets of their sources
@@ -51,6 +57,17 @@ class Suite:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where and when scripts run, for whom, and what duplicate remembers."""
+
+    suite: Suite
+    account: str
+    hostname: str
+    now: datetime  # aware
+    seen: Callable[[str], bool]
+
+
 class Shelf:
     """The scripts of all accounts; one per process."""
 
@@ -69,6 +86,17 @@ class Shelf:
         suites = {account: Suite([compiled[row["id"]] for row in found]) for account, found in chosen.items()}
         await self._complete(suites, accounts)
         return suites
+
+    async def with_script(self, account: int, address: str, script: Script) -> Suite:
+        """Return what would run for an account if this were its active script."""
+        rows: Rows = [row for row in await self._database.read(_active, [account]) if row["level"] != "account"]
+        compiled = await self._compile(rows)
+        around = sorted((row for row in rows if row["id"] in compiled), key=_order)
+        before = [compiled[row["id"]] for row in around if row["place"] == "before"]
+        after = [compiled[row["id"]] for row in around if row["place"] == "after"]
+        suite = Suite([*before, script, *after])
+        await self._complete({account: suite}, {account: address})
+        return suite
 
     async def _compile(self, rows: Rows) -> dict[int, Compiled]:
         """Return the scripts of rows by id, without those that were deleted meanwhile."""
@@ -116,6 +144,46 @@ class Shelf:
             aliases = await self._database.read(_aliases, [accounts[account].lower() for account in answering])
             for account in answering:
                 suites[account].aliases = tuple(aliases.get(accounts[account].lower(), ()))
+
+
+def context_of(
+    message: Message, envelope: JournalEnvelope, recipient: Recipient, where: Surroundings, verdicts: Sequence[Verdict]
+) -> Context:
+    """Return all that scripts are told of one message for one account."""
+    notify = tuple(word for word in recipient.notify.split(",") if word)
+    orcpt, envid = _plain(recipient.orcpt), _plain(envelope.envid)
+    return Context(
+        message,
+        Envelope(envelope.sender, recipient.address, notify, orcpt, envelope.ret, envid),
+        where.now,
+        mailboxes=where.suite.mailboxes,
+        seen=where.seen,
+        load=where.suite.include,
+        environment=_environment(envelope, where.hostname),
+        addresses=where.suite.aliases,
+        user=where.account,
+        spam_percent=spam_percent(verdicts),
+        virus=virus_level(verdicts),
+    )
+
+
+def _environment(envelope: JournalEnvelope, hostname: str) -> dict[str, str]:
+    """RFC 5183 §4.1."""
+    items = {
+        "domain": hostname.partition(".")[2] or hostname,
+        "host": hostname,
+        "location": "MDA",
+        "phase": "post",
+        "name": "Packetboat",
+    }
+    return items | ({"remote-ip": envelope.origin.ip} if envelope.origin.ip else {})
+
+
+def _plain(text: str) -> str:
+    try:
+        return decode_xtext(text)
+    except XtextError:
+        return text
 
 
 def _shelved(rows: Rows, account: int, compiled: dict[int, Compiled]) -> dict[tuple[Location, str], Compiled]:
