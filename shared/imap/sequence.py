@@ -126,7 +126,7 @@ def window(ranges: Iterable[Range], first: int, last: int) -> tuple[Range, ...]:
     cut: list[Range] = []
     for low, high in ranges:
         length = high - low + 1
-        if first < length and last > 0:
+        if first < length and last > max(first, 0):
             cut.append((low + max(first, 0), min(high, low + last - 1)))
         first, last = first - length, last - length
     return tuple(cut)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from services.access.imap.fetch import ahead
 from services.access.imap.render import Row
 from shared.imap import response
+from shared.imap.limits import MAX_SEARCH_TEXTS
 from shared.imap.objectid import email_id, thread_id
 from shared.imap.search import (
     All,
@@ -44,6 +45,7 @@ from shared.imap.search import (
     uid_bounds,
 )
 from shared.imap.sequence import Range, compact, count, intersect, iterate
+from shared.mailbox.errors import LimitReached
 from shared.mailbox.messages import Want
 from shared.mailbox.search import Scope, TextKey
 
@@ -88,6 +90,8 @@ async def matching(
         return Matches([uid for low, high in ranges for uid in range(low, high + 1)])
     found = Matches(modseqs={} if asks_modseq(key) else None, scores={} if is_fuzzy(key) else None)
     text_keys = dict(_text_keys(key))
+    if len(text_keys) > MAX_SEARCH_TEXTS:
+        raise LimitReached(f"One search looks for at most {MAX_SEARCH_TEXTS} texts")
     progress = _Progress(session, tag, count(ranges))
     async with aclosing(_answers(session, mailbox_id, key, text_keys, ranges)) as answers:
         async for size, rows, answered in answers:
