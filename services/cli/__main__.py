@@ -16,12 +16,14 @@ COMMANDS = {  # module → its commands; only the module of the command that is 
     "restored": ("restored",),
     "services": ("mta", "relay", "mda", "access", "admin"),
     "accounts": ("domain", "account", "alias"),
+    "mailboxes": ("mailbox", "acl"),
     "queue": ("queue",),
     "trace": ("trace",),
     "tokens": ("token", "audit"),
     "selftest": ("selftest",),
     "doctor": ("doctor",),
     "sieve": ("sieve",),
+    "filters": ("filters",),
     "quarantine": ("quarantine",),
 }
 

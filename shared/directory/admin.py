@@ -80,31 +80,31 @@ def list_accounts(domain: str = "") -> Work[list[Account]]:
 
 def set_password(address: str, password_hash: str, now: int) -> Work[None]:
     """Replace an account's password."""
-    account = yield from _own_account(address)
+    account = yield from own_account(address)
     yield sql.set_credential(account_id=account.id, name=DEFAULT_CREDENTIAL, hash=password_hash, now=now)
 
 
 def set_enabled(address: str, enabled: bool) -> Work[None]:
     """Let an account log in and receive, or not."""
-    account = yield from _own_account(address)
+    account = yield from own_account(address)
     yield sql.set_enabled(address=account.address, enabled=int(enabled))
 
 
 def set_quota(address: str, quota: int) -> Work[None]:
     """Set an account's quota in octets; 0 is none."""
-    account = yield from _own_account(address)
+    account = yield from own_account(address)
     yield sql.set_quota(address=account.address, quota=quota)
 
 
 def set_quota_messages(address: str, quota: int) -> Work[None]:
     """Set how many messages an account may have; 0 is no limit."""
-    account = yield from _own_account(address)
+    account = yield from own_account(address)
     yield sql.set_quota_messages(address=account.address, quota=quota)
 
 
 def remove_account(address: str, now: int, *, purge: bool) -> Work[None]:
     """Remove an account; its mail is purged, or kept in SQL under a name that can't be written to."""
-    account = yield from _own_account(address)
+    account = yield from own_account(address)
     yield sql.delete_credentials(account_id=account.id)
     yield acl_sql.forget_identifier(identifier=account.address)
     if not purge:
@@ -169,7 +169,8 @@ def _own_domain(name: str) -> Work[Domain]:
     return domain
 
 
-def _own_account(address: str) -> Work[Account]:
+def own_account(address: str) -> Work[Account]:
+    """Return an account that there has to be."""
     rows = yield sql.account_by_address(address=parse_own(address).key)
     if not rows:
         raise ConfigurationError(f"there is no account {address}: see `packetboat account list`")

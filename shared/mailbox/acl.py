@@ -65,10 +65,6 @@ class Acl:
         """Return a mailbox of some account and the user's rights in it; NoSuchMailbox also if there are none."""
         return await self._database.read(find_access, user, address, name)
 
-    async def shared_with(self, user: User) -> list[Access]:
-        """Return the mailboxes of other accounts that the user may look up, by owner and name."""
-        return await self._database.read(shared_with, user)
-
     async def rights(self, user: User, mailbox_id: int) -> str:
         """Return the user's rights in a mailbox as they are now; NoSuchMailbox once it is deleted."""
         return await self._database.read(_rights_now, user, mailbox_id)

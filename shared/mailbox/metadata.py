@@ -138,7 +138,7 @@ def _stamp(account_id: int, now: int) -> Work[int]:
     """Lock an account; return when its next change of annotations is: after all others, whatever clocks say."""
     yield mailbox_sql.lock_account(account_id=account_id)
     rows = yield sql.latest(account_id=account_id)
-    return max(now, *(row["latest"] + 1 for row in rows if row["latest"] is not None), 0)
+    return max([now, *(int(row["latest"]) + 1 for row in rows if row["latest"] is not None)])
 
 
 def _changed(account_id: int, since: int) -> Work[list[Changed]]:
