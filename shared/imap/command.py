@@ -12,6 +12,7 @@ from shared.imap.listing import Return as ListReturn
 from shared.imap.listing import Selection
 from shared.imap.mailbox_filter import MailboxFilter
 from shared.imap.metadata import Query as MetadataQuery
+from shared.imap.notify import EventGroup
 from shared.imap.search import SearchKey
 from shared.imap.search_return import Partial, Return
 from shared.imap.sequence import Range, SequenceSet
@@ -441,6 +442,15 @@ class Idle:
     tag: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """`groups` is empty for NONE; `with_status`: tell first how the mailboxes are (RFC 5465 §3.1)."""
+
+    tag: bytes
+    groups: tuple[EventGroup, ...] = ()
+    with_status: bool = False
+
+
 Command = (
     Capability
     | Noop
@@ -490,4 +500,5 @@ Command = (
     | Copy
     | Move
     | Idle
+    | Notify
 )

@@ -26,6 +26,7 @@ from shared.imap.limits import (
     MAX_TAG,
 )
 from shared.imap.mailbox_filter import MailboxFilter, parse_sources
+from shared.imap.notify import parse_event_groups
 from shared.imap.search import SearchKey
 from shared.imap.search_parser import UnknownCharset, parse_search_program
 from shared.imap.search_return import Partial, Return, parse_partial, parse_return, parse_tags
@@ -496,6 +497,22 @@ def _parse_unchanged_since(scanner: Scanner) -> int:
     return value
 
 
+def _parse_notify(scanner: Scanner, tag: bytes) -> Command:
+    scanner.space()
+    word = scanner.atom_keyword()
+    if word == b"NONE":
+        return commands.Notify(tag)
+    if word != b"SET":
+        raise SyntaxFailure("Expected SET or NONE")
+    scanner.space()
+    with_status = scanner.peek() != b"("
+    if with_status:
+        if scanner.atom_keyword() != b"STATUS":
+            raise SyntaxFailure("Expected STATUS or events")
+        scanner.space()
+    return commands.Notify(tag, parse_event_groups(scanner), with_status)
+
+
 COMMANDS: dict[bytes, Parse] = {
     b"APPEND": _appending(b"APPEND"),
     b"AUTHENTICATE": _parse_authenticate,
@@ -528,6 +545,7 @@ COMMANDS: dict[bytes, Parse] = {
     b"MYRIGHTS": _with_mailbox(commands.MyRights),
     b"NAMESPACE": _bare(commands.Namespace),
     b"NOOP": _bare(commands.Noop),
+    b"NOTIFY": _parse_notify,
     b"RENAME": _parse_rename,
     b"REPLACE": _appending(b"REPLACE"),
     b"SEARCH": _searching(uid=False),

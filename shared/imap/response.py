@@ -93,6 +93,7 @@ EXPUNGEISSUED = b"EXPUNGEISSUED"
 INUSE = b"INUSE"
 LIMIT = b"LIMIT"
 NONEXISTENT = b"NONEXISTENT"
+NOTIFICATIONOVERFLOW = b"NOTIFICATIONOVERFLOW"
 NOPERM = b"NOPERM"
 OVERQUOTA = b"OVERQUOTA"
 PRIVACYREQUIRED = b"PRIVACYREQUIRED"
@@ -149,6 +150,11 @@ def code_appenduid(uidvalidity: int, uids: Iterable[Range]) -> bytes:
 def code_copyuid(uidvalidity: int, sources: Iterable[Range], targets: Iterable[Range]) -> bytes:
     """Return the COPYUID code; both sets in the same order (RFC 4315 §3)."""
     return b"COPYUID %d %s %s" % (uidvalidity, render_ranges(sources), render_ranges(targets))
+
+
+def code_badevent(names: Iterable[bytes]) -> bytes:
+    """Return the BADEVENT code with the events that there are (RFC 5465 §3.1)."""
+    return b"BADEVENT (" + b" ".join(names) + b")"
 
 
 def code_highestmodseq(modseq: int) -> bytes:

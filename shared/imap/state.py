@@ -86,6 +86,7 @@ ALLOWED: dict[type[Command], frozenset[SessionState]] = {
     commands.Unauthenticate: _AFTER,
     commands.Replace: _SELECTED,
     commands.Idle: _AFTER,
+    commands.Notify: _AFTER,
     commands.MultiSearch: _AFTER,
     commands.Check: _SELECTED,
     commands.Close: _SELECTED,

@@ -30,6 +30,7 @@ class Watcher:
         self._interval = interval
         self._watches: dict[int, set[Watch]] = {}
         self._modseqs: dict[int, int] = {}
+        self._accounts: set[Watch] = set()
 
     @contextmanager
     def watch(self, account_id: int, mailbox_id: int, on_change: Callable[[], None] | None = None) -> Iterator[Watch]:
@@ -44,6 +45,16 @@ class Watcher:
             finally:
                 self._forget(mailbox_id, watch)
 
+    @contextmanager
+    def watch_account(self, account_id: int, on_change: Callable[[], None]) -> Iterator[Watch]:
+        """Have a session woken for any change of the account, and with each poll: it then compares for itself."""
+        with self._subscriber.watch(account_id, on_change) as watch:
+            self._accounts.add(watch)
+            try:
+                yield watch
+            finally:
+                self._accounts.discard(watch)
+
     async def run(self) -> None:
         """Poll until cancelled."""
         while True:
@@ -55,6 +66,8 @@ class Watcher:
 
     async def poll(self) -> None:
         """Wake the sessions whose mailbox changed, or went, since the last poll."""
+        for watch in tuple(self._accounts):
+            watch.wake()
         watched = sorted(self._watches)
         for start in range(0, len(watched), POLL_MAILBOXES):
             asked = watched[start : start + POLL_MAILBOXES]

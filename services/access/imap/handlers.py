@@ -20,6 +20,7 @@ from services.access.imap import (
     mailbox,
     metadata,
     namespace,
+    notify,
     quota,
     search,
     select,
@@ -85,5 +86,6 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Thread: thread.thread_messages,
     commands.CancelUpdate: context.cancel_update,
     commands.Idle: idle.begin,
+    commands.Notify: notify.notify,
 }
 """A handler answers by an Outcome, or by None when the command isn't finished yet."""

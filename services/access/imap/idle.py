@@ -33,7 +33,9 @@ async def begin(session: ImapSession, command: commands.Idle) -> Outcome | None:
     session.buffer.expect_line()
     session.write(response.continuation(b"idling"))
     selected = session.selected
-    if selected is not None:
+    if session.notifying is not None:  # the same events as without IDLE (RFC 5465 §4), and removals at once
+        session.notifying.woken = True
+    elif selected is not None:
         idling.watching = session.desk.watcher.watch(selected.account_id, selected.mailbox_id, session.connection.wake)
         idling.watch = idling.watching.__enter__()
         idling.watch.changed.set()

@@ -30,6 +30,7 @@ class Selected:
     """
 
     __slots__ = (
+        "_flags_from",
         "_held_from",
         "_own",
         "_told",
@@ -60,6 +61,7 @@ class Selected:
         self.contexts: dict[bytes, Kept] = {}  # results that are kept up to date, by their tags (RFC 5267)
         self._own: set[int] = set()
         self._told = found.mailbox.modseq  # the HIGHESTMODSEQ that the client was told last, 0 for none
+        self._flags_from = 0  # the mod-sequence from which on NOTIFY had flags left out, 0 if they are told
         self._held_from = 0  # the lowest mod-sequence of an expunge that is held back, 0 without any
 
     def resolve(self, numbers: SequenceSet, *, uid: bool) -> tuple[Range, ...]:
@@ -99,6 +101,10 @@ class Selected:
         if modseq > self.modseq:
             self._own.add(modseq)
 
+    def since(self, with_flags: bool) -> int:
+        """Return the mod-sequence from which on changes have to be asked for."""
+        return self._flags_from if with_flags and self._flags_from else self.modseq
+
     def lost(self, uids: Iterable[int], before: int, modseq: int) -> None:
         """Note messages that went between two mod-sequences of the mailbox, unless SQL has to be asked for more."""
         if before == self.modseq:
@@ -137,6 +143,7 @@ class Selected:
         *,
         with_expunges: bool,
         with_uid: bool = False,
+        with_flags: bool = True,
         enabled: Extension = Extension.NONE,
     ) -> Iterator[bytes]:
         """Take changes and yield the responses that tell the client of them.
@@ -151,13 +158,20 @@ class Selected:
             added = self._sort(changes.rows)
         if with_expunges:
             yield from self._expunged(enabled)
-        changed = self._changed(changes.rows)
+        changed = self._changed(changes.rows) if self._tells_flags(with_flags) else ()
         if added:
             yield response.exists(self.view.append(added))
         if changed:
             yield from _joined(lambda rows: self.render_flags(rows, with_uid=with_uid, enabled=enabled), changed)
         self.modseq = max(self.modseq, changes.mailbox.modseq)
         self._own.clear()
+
+    def _tells_flags(self, wanted: bool) -> bool:
+        if wanted:
+            self._flags_from = 0
+        else:
+            self._flags_from = self._flags_from or self.modseq
+        return wanted
 
     def highest(self, *, only_held: bool = False) -> int | None:
         """Return up to which mod-sequence the client has been told everything, None if it knows that.
@@ -168,7 +182,7 @@ class Selected:
         if self.view.has_expunged and self._held_from:
             self._told = 0
             return self._held_from - 1
-        if only_held or self._told == self.modseq:
+        if only_held or self._told == self.modseq or self._flags_from:
             return None
         self._told = self.modseq
         return self.modseq

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.access.connection import Connection, Goodbye
 from services.access.desk import Desk
-from services.access.imap import append, compress, context, enable, idle, login, metadata, namespace
+from services.access.imap import append, compress, context, enable, idle, login, metadata, namespace, notify
 from services.access.imap.capability import capabilities
 from services.access.imap.handlers import HANDLERS
 from services.access.imap.outcome import BROKEN, Outcome, of_failure, rejected
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from services.access.imap.compress import Compression
     from services.access.imap.idle import Idling
     from services.access.imap.metadata import Followed
+    from services.access.imap.notify import Notifying
     from shared.directory import Account
     from shared.sasl.exchange import Exchange
 
@@ -71,6 +72,7 @@ class ImapSession:
         "exchange",
         "failed_logins",
         "idling",
+        "notifying",
         "selected",
         "state",
         "upload",
@@ -88,6 +90,7 @@ class ImapSession:
         self.exchange: tuple[bytes, Exchange] | None = None  # AUTHENTICATE's tag, while a response is awaited
         self.upload: Upload | None = None  # APPEND's message, while it arrives
         self.idling: Idling | None = None
+        self.notifying: Notifying | None = None
         self.compression: Compression | None = None
         self.failed_logins = 0
         self._errors = 0
@@ -113,6 +116,7 @@ class ImapSession:
 
     def closed(self) -> None:
         idle.stop(self)
+        notify.stop(self)
         append.give_up(self)
         self.selected = None
 
@@ -123,7 +127,7 @@ class ImapSession:
             if event is not None:
                 await self._handle(event)
                 handled += 1
-            elif not compress.read_more(self) and not await idle.report(self):
+            elif not compress.read_more(self) and not await self._report():
                 break
             await self.connection.drain()
             if handled % FAIR_SHARE == FAIR_SHARE - 1:
@@ -131,6 +135,12 @@ class ImapSession:
         compress.rest(self)
         if self.account is not None:
             self.connection.expect_within(self.desk.limits.idle_time)
+
+    async def _report(self) -> bool:
+        """Tell of changes outside commands; False when nothing has woken the session."""
+        if self.exchange is not None or self.upload is not None:
+            return False
+        return await idle.report(self) or await notify.report(self)
 
     # What handlers use
 
@@ -230,8 +240,10 @@ class ImapSession:
 
     async def finish(self, command: Command, outcome: Outcome) -> None:
         """Report what has changed, answer, and go over to the command's next state."""
+        notify.note_own(self, command, outcome)
         if self.selected is not None and not isinstance(command, _WITHOUT_SYNC):
-            await self.synchronise(may_report_expunge(command), with_uid=bool(getattr(command, "uid", False)))
+            with_uid = bool(getattr(command, "uid", False))
+            await self.synchronise(may_report_expunge(command), with_uid=with_uid, outcome=outcome)
         if Extension.METADATA in self.enabled:
             await metadata.report(self)
         succeeded = outcome.condition is response.Condition.OK
@@ -247,11 +259,17 @@ class ImapSession:
         if self.state is SessionState.LOGOUT:
             self.connection.close()
 
-    async def synchronise(self, with_expunges: bool, *, with_uid: bool = False) -> None:
-        """Tell the client what has changed in the selected mailbox."""
-        selected = self.the_selected()
+    async def synchronise(self, with_expunges: bool, *, with_uid: bool = False, outcome: Outcome | None = None) -> None:
+        """Tell the client what has changed in the selected mailbox, as far as it wants to know (NOTIFY).
+
+        `outcome` is that of the command which is to be answered.
+        """
+        if not notify.tells_messages(self):
+            return
+        selected, with_flags = self.the_selected(), notify.tells_flags(self)
+        last = selected.view.largest_uid
         try:
-            changes = await self.desk.messages.changes(selected.mailbox_id, selected.modseq)
+            changes = await self.desk.messages.changes(selected.mailbox_id, selected.since(with_flags))
             if not changes.is_complete:
                 selected.compare(await self.desk.messages.select(selected.mailbox_id))
         except PacketboatError as error:
@@ -260,12 +278,16 @@ class ImapSession:
         following = context.Following(self, changes, with_expunges=with_expunges) if selected.contexts else None
         if following is not None:
             await following.before()
-        report = selected.report(changes, with_expunges=with_expunges, with_uid=with_uid, enabled=self.enabled)
+        report = selected.report(
+            changes, with_expunges=with_expunges, with_uid=with_uid, with_flags=with_flags, enabled=self.enabled
+        )
         for piece in report:
             self.write(piece)
             await self.connection.drain()
         if following is not None:
             await following.after()
+        if self.notifying is not None:
+            await notify.show_new(self, last, outcome)
 
     async def learn_keywords(self, rows: Sequence[Any]) -> None:
         """Tell the client of keywords it hasn't heard of, so that the flags of rows are shown whole."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.access.imap import notify
 from services.access.imap.outcome import Outcome, done, rejected
 from shared.imap import command as commands
 from shared.imap.limits import BEFORE_LOGIN
@@ -19,6 +20,7 @@ async def unauthenticate(session: ImapSession, command: commands.Unauthenticate)
     """Forget the account, the mailbox and what was enabled; compression ends with the answer."""
     if not session.desk.limits.unauthenticate:
         return _FORBIDDEN
+    notify.stop(session)
     session.selected = None
     session.enabled = Extension.NONE
     session.account = None
