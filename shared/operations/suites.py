@@ -88,7 +88,7 @@ class Shelf:
         return suites
 
     async def with_script(self, account: int, address: str, script: Script) -> Suite:
-        """Return what would run for an account if this were its active script."""
+        """Return what would run for an account if this were its active script; its mailboxes are always known."""
         rows: Rows = [row for row in await self._database.read(_active, [account]) if row["level"] != "account"]
         compiled = await self._compile(rows)
         around = sorted((row for row in rows if row["id"] in compiled), key=_order)
@@ -96,6 +96,8 @@ class Shelf:
         after = [compiled[row["id"]] for row in around if row["place"] == "after"]
         suite = Suite([*before, script, *after])
         await self._complete({account: suite}, {account: address})
+        if not suite.mailboxes.names:
+            suite.mailboxes = (await self._database.read(_mailboxes, [account], []))[account]
         return suite
 
     async def _compile(self, rows: Rows) -> dict[int, Compiled]:
