@@ -46,6 +46,7 @@ from shared.sieve.revision import Revision
 REFUSED_STATUS = "5.7.1"
 EDITED = "edited"  # in the id of a changed message
 COPY_OF_SENT = "fcc"  # begins the target of a copy that is filed
+PYTHON = "python "  # begins the name of a filter that is no script
 MAX_NOTIFIED = 20  # recipients of one notification
 
 _NO_FLAGS = FlagSet()
@@ -302,8 +303,8 @@ def _with_blobs(step: Deliver, plan: Plan) -> Deliver:
 
 
 def _filter(by: str) -> str:
-    """How the ledger names the script that decided, "" where none did."""
-    return f"sieve {by}" if by else ""
+    """How the ledger names the script or filter that decided, "" where none did."""
+    return by if by.startswith(PYTHON) else f"sieve {by}" if by else ""
 
 
 def _rendered(body: bytes) -> Rendered:

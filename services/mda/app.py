@@ -19,6 +19,8 @@ from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.dns import Resolver
 from shared.filters.configuration import Place, load_scanners
+from shared.filters.folder import FilterFolder
+from shared.filters.folder import Limits as FilterLimits
 from shared.filters.hostname import ClientNames
 from shared.filters.panel import make_panel
 from shared.journal.reader import Reader
@@ -27,6 +29,7 @@ from shared.maillog import MailLog
 from shared.message.envelope import Lane
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Lease, Queue, new_consumer
+from shared.queue.filterstatus import keep_telling
 from shared.queue.notify import Publisher
 from shared.queue.outbox import Outbox
 from shared.queue.recovery import Sweep
@@ -69,6 +72,9 @@ class MdaWorker:
         names = ClientNames(Resolver(settings.resolver))
         scanners = load_scanners(settings.scanner_file)
         self._panel = make_panel(scanners, Place.MDA, settings.name, names)
+        self._folder = self._filter_folder()
+        if self._folder is not None:
+            self._run(keep_telling(self._redis, self._folder))
         trainer = Trainer(scanners, self._database, self._redis, self._reader, settings.name)
         if trainer.is_wanted:
             self._run(trainer.run())
@@ -103,6 +109,8 @@ class MdaWorker:
         await self._outbox.drain(grace * PUSHING_SHARE)
         await _cancel(self._tasks)
         await self._panel.close()
+        if self._folder is not None:
+            await self._folder.close()
         await self._redis.aclose()
         await self._database.close()
         self._reader.close()
@@ -159,8 +167,16 @@ class MdaWorker:
             self._log,
             hostname=settings.name,
             panel=self._panel,
+            folder=self._folder,
             limits=Limits(settings.mda_isolation_time, settings.mda_stuck_time),
         )
+
+    def _filter_folder(self) -> FilterFolder | None:
+        settings = self._settings
+        if settings.filter_folder is None:
+            return None
+        limits = FilterLimits(settings.mda_filter_time, settings.mda_filter_memory, settings.mda_filter_processes)
+        return FilterFolder(settings.filter_folder, limits)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(self._watched(work))

@@ -16,6 +16,7 @@ from services.mda.children import Children, store
 from services.mda.entry import Entry
 from services.mda.expansions import Expansions
 from services.mda.failure import OF_REFUSAL
+from services.mda.filtering import Filtering
 from services.mda.isolation import IsolationFailed, render_isolated
 from services.mda.loading import GROUP_BYTES, Pending, Unreadable, groups, load
 from services.mda.routing import Route, Router
@@ -26,6 +27,7 @@ from shared.db import Database, Work
 from shared.db import load as load_queries
 from shared.directory import Expansion
 from shared.errors import TemporaryFailure
+from shared.filters.folder import FilterFolder
 from shared.filters.panel import Panel
 from shared.journal.reader import Reader
 from shared.journal.reference import Reference
@@ -87,6 +89,7 @@ class Courier:
         *,
         hostname: str = "localhost",
         panel: Panel | None = None,
+        folder: FilterFolder | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -99,6 +102,7 @@ class Courier:
         self._children = children
         self._router = Router(children)
         self._scanning = Scanning(database, panel or Panel(()), log, clock=clock)
+        self._filtering = Filtering(folder)
         self._sieving = Sieving(database, hostname, clock=clock)
         self._acting = Acting(children)
         self._announce = announce
@@ -158,19 +162,32 @@ class Courier:
                     entries.append(entry)
         entries = await self._scan(entries)
         batch = _Batch()
-        routes = await self._scanning.divert(await self._routes(entries))
+        routes, late = await self._ask_filters(await self._scanning.divert(await self._routes(entries)))
         await self._filter(routes)
         await self._deliver_all(routes, batch)
         self._announce(batch.accounts)
-        await self._queue.finish([entry.lease for entry in entries])
+        await self._queue.finish([entry.lease for entry in entries if entry.id not in late])
+        await self._put_off([entry.lease for entry in entries if entry.id in late])
 
     async def _scan(self, entries: list[Entry]) -> list[Entry]:
         """Have entries scanned, and put off those whose scanner is down, where that is its policy."""
         ready, late = await self._scanning.scan(entries)
-        if late:
-            due = self._clock() + SCANNER_DELAY
-            await self._queue.delay([entry.lease for entry in late], [due] * len(late))
+        await self._put_off([entry.lease for entry in late])
         return ready
+
+    async def _ask_filters(self, routes: list[Route]) -> tuple[list[Route], set[str]]:
+        """Have Python filters decide; return what goes on, and the entries that wait for a filter that fails."""
+        filtered = await self._filtering.decide(routes)
+        kept = await self._scanning.keep_back(filtered.suspects) if filtered.suspects else []
+        for case in filtered.decided:
+            case.route.plans[case.account.id] = await self._acting.plan(case)
+        await self._scanning.find_junk([route for route in routes if route.scanned])
+        away = {id(route) for route in (*kept, *filtered.late)}
+        return [route for route in routes if id(route) not in away], {route.entry.id for route in filtered.late}
+
+    async def _put_off(self, leases: list[Lease]) -> None:
+        if leases:
+            await self._queue.delay(leases, [self._clock() + SCANNER_DELAY] * len(leases))
 
     async def _give_back(self, leases: list[Lease]) -> None:
         try:

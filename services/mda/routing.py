@@ -17,6 +17,7 @@ from shared.mailbox.blobs import NewBlob
 from shared.mailbox.job import Deliver, Job, Outcome, Record, Step
 from shared.message.compose import delivered_to_header, return_path_header
 from shared.message.envelope import Recipient
+from shared.message.verdict import Verdict
 from shared.operations.origin import origin_json
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ class Route:
     waited: bool = False
     plans: dict[int, Plan] = field(default_factory=dict)  # what scripts decided, by account
     junk: dict[int, str] = field(default_factory=dict)  # of spam: each account's mailbox for it
+    scanned: tuple[Verdict, ...] = ()  # what Python filters said of it for this recipient
+    added: bytes = b""  # header fields that they add to this recipient's copy
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What scanners and filters said."""
+        return (*self.entry.verdicts, *self.scanned)
 
     @property
     def receiving(self) -> list[Account]:
@@ -48,7 +56,7 @@ class Route:
     @property
     def prefix(self) -> bytes:
         """The fields that this recipient's copy begins with."""
-        return _prefix(self.entry.envelope.sender, self.recipient.address) + self.entry.added
+        return _prefix(self.entry.envelope.sender, self.recipient.address) + self.added + self.entry.added
 
     def mailbox(self, account: Account) -> str:
         """Where an account gets it if nothing says otherwise."""
@@ -80,7 +88,7 @@ class Router:
             internal_date=envelope.received_at // 1_000_000,
             message_id=envelope.message_id or route.entry.rendered.message_id,
             waited=route.waited,
-            origin=origin_json(envelope, route.entry.scanned),
+            origin=origin_json(envelope, (*route.entry.scanned, *route.scanned)),
         )
         return route.job
 

@@ -62,26 +62,38 @@ class Scanning:
         decided = [(route, decisive(route.entry.verdicts)) for route in routes if route.entry.verdicts]
         if not decided:
             return list(routes)
-        kept = await self._kept(
-            [(r, v) for r, v in decided if v is not None and v.action in (Action.QUARANTINE, Action.REJECT)]
-        )
+        suspects = [(r, v) for r, v in decided if v is not None and v.action in (Action.QUARANTINE, Action.REJECT)]
+        kept = await self.keep_back(suspects) if suspects else []
         gone = [(route, v) for route, v in decided if v is not None and v.action is Action.DISCARD]
-        if kept:
-            await self._database.write(keep_back, [_suspect(route, v) for route, v in kept], self._now())
         if gone:
             await self._database.write(deliver, [_discarded(route, v) for route, v in gone], self._now())
-        for route, verdict in kept:
-            QUARANTINED.labels(verdict.scanner).inc()
-            self._log.quarantined(route.entry.id, recipient=route.recipient.address, reason=_reason(route))
         for route, verdict in gone:
             DELIVERED.labels(Outcome.DISCARDED.value).inc()
             self._log.quarantined(
                 route.entry.id, recipient=route.recipient.address, reason=f"discarded: {verdict.scanner}"
             )
-        away = {id(route) for route, _ in (*kept, *gone)}
+        away = {*map(id, kept), *(id(route) for route, _ in gone)}
         left = [route for route in routes if id(route) not in away]
-        await self._find_junk(left)
+        await self.find_junk(left)
         return left
+
+    async def keep_back(self, suspects: Sequence[tuple[Route, Verdict]]) -> list[Route]:
+        """Put routes into the quarantine, but for those that the operator let go; return those that are in it."""
+        kept = await self._kept(list(suspects))
+        if kept:
+            await self._database.write(keep_back, [_suspect(route, v) for route, v in kept], self._now())
+        for route, verdict in kept:
+            QUARANTINED.labels(verdict.scanner).inc()
+            self._log.quarantined(route.entry.id, recipient=route.recipient.address, reason=reason_of([verdict]))
+        return [route for route, _ in kept]
+
+    async def find_junk(self, routes: Sequence[Route]) -> None:
+        """Note where spam goes unless a script says otherwise."""
+        spam = [r for r in routes if any(verdict.is_spam for verdict in r.verdicts)]
+        accounts = sorted({account.id for route in spam for account in route.receiving})
+        junk = await self._database.read(_junk, accounts) if accounts else {}
+        for route in spam:
+            route.junk = {a.id: junk[a.id] for a in route.receiving if a.id in junk}
 
     async def _scan(self, entry: Entry) -> None:
         async with self._slots:
@@ -98,14 +110,6 @@ class Scanning:
             for route, verdict in suspects
             if not (route.waited and (route.entry.id, route.recipient.address) in known)
         ]
-
-    async def _find_junk(self, routes: Sequence[Route]) -> None:
-        """Note where spam goes unless a script says otherwise."""
-        spam = [r for r in routes if any(verdict.is_spam for verdict in r.entry.verdicts)]
-        accounts = sorted({account.id for route in spam for account in route.receiving})
-        junk = await self._database.read(_junk, accounts) if accounts else {}
-        for route in spam:
-            route.junk = {a.id: junk[a.id] for a in route.receiving if a.id in junk}
 
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
@@ -167,7 +171,7 @@ def _reason(route: Route) -> str:
 def _suspect(route: Route, verdict: Verdict) -> Suspect:
     job, subject = _job(route, ()), route.entry.rendered.subject
     received_at = route.entry.envelope.received_at
-    return Suspect(job, route.recipient.address, received_at, verdict.scanner, _reason(route), subject)
+    return Suspect(job, route.recipient.address, received_at, verdict.scanner, reason_of([verdict]), subject)
 
 
 def _discarded(route: Route, verdict: Verdict) -> Job:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from shared.config import CommonSettings
@@ -27,9 +29,26 @@ class MdaSettings(CommonSettings):
     )
     mda_rejected_age: float = Field(14 * DAY, gt=0, description="Seconds that refused mail is kept.")
     mda_audit_age: float = Field(400 * DAY, gt=0, description="Seconds that the audit log is kept.")
+    mda_filters: Path | None = Field(
+        None,
+        description="Folder of Python filters (docs/filters.md); empty: filters in the data folder, if there is one.",
+    )
+    mda_filter_time: float = Field(
+        5.0, gt=0, le=300, description="Seconds that a Python filter has for one message, unless it says otherwise."
+    )
+    mda_filter_memory: int = Field(
+        512 * 1024 * 1024, ge=128 * 1024 * 1024, description="Address space of one process of a Python filter, octets."
+    )
+    mda_filter_processes: int = Field(1, ge=1, le=64, description="Processes of each Python filter in one MDA worker.")
     mda_quarantine_age: float = Field(
         30 * DAY, gt=0, description="Seconds that mail stays in the quarantine before it is thrown away."
     )
+
+    @property
+    def filter_folder(self) -> Path | None:
+        """The folder of Python filters with the default filled in; None when there is none."""
+        default = self.data / "filters"
+        return self.mda_filters or (default if default.is_dir() else None)
 
     @property
     def ages(self) -> Ages:

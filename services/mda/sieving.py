@@ -129,7 +129,7 @@ class Sieving:
         cases = []
         for route in routes:
             for account in route.receiving:
-                if account.id in suites:
+                if account.id in suites and account.id not in route.plans:
                     message = messages.get(route.entry.id) or _message(route.entry)
                     messages[route.entry.id] = message
                     cases.append(Case(route, account, suites[account.id], message))
