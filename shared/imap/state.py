@@ -35,6 +35,7 @@ ENABLED_BY_NAME: dict[bytes, Extension] = {
     b"CONDSTORE": Extension.CONDSTORE,
     b"QRESYNC": Extension.QRESYNC | Extension.CONDSTORE,
     b"UIDONLY": Extension.UIDONLY,
+    b"IMAP4REV2": Extension.REV2,
     b"UTF8=ACCEPT": Extension.UTF8,
     b"METADATA": Extension.METADATA,
 }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _ALWAYS = (
     b"IMAP4rev1",
+    b"IMAP4rev2",
     b"SASL-IR",
     b"ID",
     b"IDLE",
@@ -23,6 +24,7 @@ _ALWAYS = (
     b"CONDSTORE",
     b"QRESYNC",
     b"UIDONLY",
+    b"NOTIFY",
     b"NAMESPACE",
     b"UIDPLUS",
     b"UNSELECT",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _UIDS_ONLY = rejected(b"Sequence numbers can't be used once UIDONLY is enabled", response.UIDREQUIRED)
 _NO_CHARSET = rejected(b"With UTF8=ACCEPT all strings are UTF-8")  # RFC 6855 §3
+_SPELLING = {b"IMAP4REV2": b"IMAP4rev2"}
 _NO_QRESYNC = rejected(b"ENABLE QRESYNC first")
 
 
@@ -25,7 +26,7 @@ async def enable(session: ImapSession, command: commands.Enable) -> Outcome:
     wanted = Extension.NONE
     for name in known:
         wanted |= ENABLED_BY_NAME[name]
-    session.write(response.enabled(known))
+    session.write(response.enabled([_SPELLING.get(name, name) for name in known]))
     if Extension.METADATA in wanted & ~session.enabled:
         await metadata.follow(session)
     use(session, wanted)
