@@ -48,6 +48,9 @@ class Entry(Protocol):
     def exists(self) -> bool: ...
 
     @property
+    def selectable(self) -> bool: ...
+
+    @property
     def has_children(self) -> bool: ...
 
     @property
@@ -100,6 +103,8 @@ def attributes(entry: Entry, style: Style) -> list[bytes]:
         told.append(SUBSCRIBED)
     if not entry.exists:
         told.append(NONEXISTENT if style.with_nonexistent else NOSELECT)
+    elif not entry.selectable:
+        told.append(NOSELECT)
     told.append(HAS_CHILDREN if entry.has_children else HAS_NO_CHILDREN)
     if entry.special_use:
         told += [use.encode("ascii") for use in entry.special_use.split(" ")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
 SEPARATOR = "/"
@@ -89,12 +90,17 @@ def canonical(name: str) -> str:
     return INBOX + separator + rest if first.upper() == INBOX and first.isascii() else name
 
 
+def normal(name: str) -> str:
+    """Return the name in Net-Unicode's normal form, which all new names have (RFC 9051 §5.1)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def check_new_name(name: str) -> str:
-    """Return a canonical name fit for CREATE and RENAME, without a trailing separator.
+    """Return a canonical, normal name fit for CREATE and RENAME, without a trailing separator.
 
     Raises UnusableMailboxName.
     """
-    name = canonical(name.removesuffix(SEPARATOR))
+    name = normal(canonical(name.removesuffix(SEPARATOR)))
     components = name.split(SEPARATOR)
     if not all(components):
         raise UnusableMailboxName("a part of the mailbox name is empty")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.db import Work, load
+from shared.imap.mailbox_name import normal
 from shared.mailbox.errors import NoSuchMailbox
 
 sql = load("mailboxes")
@@ -40,8 +41,10 @@ class Mailbox:
 
 
 def find(account_id: int, name: str) -> Work[Mailbox]:
-    """Return a mailbox by name; NoSuchMailbox."""
+    """Return a mailbox by name, or else by the name's normal form; NoSuchMailbox."""
     rows = yield sql.mailbox_by_name(account_id=account_id, name=name)
+    if not rows and (other := normal(name)) != name:
+        rows = yield sql.mailbox_by_name(account_id=account_id, name=other)
     if not rows:
         raise NoSuchMailbox("There is no such mailbox")
     return Mailbox.from_row(rows[0])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from shared.db import Database, Rows, Work
 from shared.imap.acl import ALL_RIGHTS
-from shared.imap.mailbox_name import INBOX, SEPARATOR, parents, shared_name, split_shared
+from shared.imap.mailbox_name import INBOX, SEPARATOR, normal, parents, shared_name, split_shared
 from shared.mailbox import acl, metadata, transfer, usage
 from shared.mailbox.errors import HasChildren, LimitReached, MailboxExists, NoSuchMailbox, NotAllowed
 from shared.mailbox.mailbox import Mailbox, find, find_by_id, lock, sql
@@ -43,8 +43,13 @@ class Listed:
 
     @property
     def exists(self) -> bool:
-        """Whether it can be selected."""
+        """Whether there is such a mailbox."""
         return self.mailbox is not None
+
+    @property
+    def selectable(self) -> bool:
+        """Whether it can be selected."""
+        return self.mailbox is not None and "r" in self.rights
 
     @property
     def special_use(self) -> str:
@@ -191,6 +196,7 @@ def rename(account_id: int, old: str, new: str, now: int) -> Work[None]:
     """Rename a mailbox and its children; `now` in microseconds."""
     yield sql.lock_account(account_id=account_id)
     existing = yield from _names(account_id)
+    old = old if old in existing else normal(old)
     if new in existing:
         raise MailboxExists("The new name is taken")
     if split_shared(new) is not None:
@@ -211,6 +217,7 @@ def delete(account_id: int, name: str) -> Work[None]:
         raise NotAllowed("INBOX can't be deleted")
     yield sql.lock_account(account_id=account_id)
     existing = yield from _names(account_id)
+    name = name if name in existing else normal(name)
     if name not in existing:
         if any(other.startswith(name + SEPARATOR) for other in existing):
             raise HasChildren("The name has only mailboxes below it")

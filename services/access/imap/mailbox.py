@@ -8,10 +8,10 @@ from services.access.imap import namespace
 from services.access.imap.outcome import Outcome, done, refused
 from shared.imap import command as commands
 from shared.imap import response
-from shared.imap.mailbox_name import INBOX, SEPARATOR, UnusableMailboxName, check_new_name, split_shared
+from shared.imap.mailbox_name import INBOX, SEPARATOR, UnusableMailboxName, check_new_name, normal, split_shared
 from shared.imap.mailbox_response import USEATTR
 from shared.imap.special_use import UnknownUse, parse_uses
-from shared.imap.state import SessionState
+from shared.imap.state import Extension, SessionState
 from shared.mailbox.errors import NotAllowed
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ async def create(session: ImapSession, command: commands.Create) -> Outcome:
     if uses and place.account_id != session.the_account().id:
         return refused(b"Only mailboxes of one's own have special uses", USEATTR)
     created = await session.desk.mailboxes.create(place.account_id, place.name, special_use=uses)
+    given = command.mailbox.removesuffix(SEPARATOR)
+    if name != given:
+        _tell_name(session, name, given)
     return done(b"CREATE completed", response.code_mailboxid(created.object_id))
 
 
@@ -41,7 +44,7 @@ async def delete(session: ImapSession, command: commands.Delete) -> Outcome:
         mailbox = (await namespace.find(session, name, "x")).mailbox
         account_id, name = mailbox.account_id, mailbox.name
     await session.desk.mailboxes.delete(account_id, name)
-    if session.selected is not None and session.selected.name == command.mailbox:
+    if session.selected is not None and session.selected.name in (command.mailbox, normal(command.mailbox)):
         session.selected = None
         session.state = SessionState.AUTHENTICATED
     return done(b"DELETE completed")
@@ -62,6 +65,8 @@ async def rename(session: ImapSession, command: commands.Rename) -> Outcome:
         raise NotAllowed("A mailbox can't become another account's")
     await session.desk.mailboxes.rename(account_id, old, place.name)
     _follow(session, command.mailbox, name)
+    if command.mailbox != INBOX:
+        _tell_name(session, name, command.mailbox)
     return done(b"RENAME completed")
 
 
@@ -79,6 +84,12 @@ async def unsubscribe(session: ImapSession, command: commands.Unsubscribe) -> Ou
     """End a subscription."""
     await session.desk.mailboxes.unsubscribe(session.the_account().id, command.mailbox.removesuffix(SEPARATOR))
     return done(b"UNSUBSCRIBE completed")
+
+
+def _tell_name(session: ImapSession, name: str, old_name: str) -> None:
+    """Tell a client of IMAP4rev2 what a mailbox is called now (RFC 9051 §6.3.9.7)."""
+    if Extension.REV2 in session.enabled:
+        session.write(response.list_line(name, utf8=session.utf8, old_name=old_name))
 
 
 def _follow(session: ImapSession, old: str, new: str) -> None:

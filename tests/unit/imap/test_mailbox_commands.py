@@ -170,6 +170,7 @@ def test_a_shared_name_fits_a_new_mailbox() -> None:
 class Entry:
     name: str
     exists: bool = True
+    selectable: bool = True
     has_children: bool = False
     subscribed: bool = False
     special_use: str = ""
@@ -218,6 +219,7 @@ def test_choose_with_parents() -> None:
 def test_attributes() -> None:
     style = Style(with_subscribed=True, with_nonexistent=True)
     assert attributes(TREE[4], style) == [b"\\Subscribed", b"\\NonExistent", b"\\HasNoChildren"]
+    assert attributes(Entry("x", selectable=False), style) == [b"\\Noselect", b"\\HasNoChildren"]
     assert attributes(TREE[5], Style()) == [b"\\Noselect", b"\\HasChildren"]
     assert attributes(Entry("x", special_use="\\Sent \\Junk"), Style()) == [b"\\HasNoChildren", b"\\Sent", b"\\Junk"]
 
