@@ -1,4 +1,4 @@
-"""`packetboat filters replay`: what a script would have done with stored mail, compared with what happened."""
+"""`packetboat filters …`: Python filters, and what a script or filter would have done with stored mail."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from services.cli import pythonfilters
 from services.cli.context import DEFAULT_DATA, DataOption, database_of, settings_for
 from services.cli.table import print_table
 from shared.db import Database
@@ -30,19 +31,22 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "": 86_400, "w": 7 * 86_400
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(help="Filters: try them on stored mail.", no_args_is_help=True)
+    group = typer.Typer(help="Python filters, and trying filters on stored mail.", no_args_is_help=True)
     group.callback()(_nothing)
+    group.command("status")(pythonfilters.show_status)
+    group.command("test")(pythonfilters.test_filter)
     group.command("replay")(replay_stored)
     app.add_typer(group, name="filters")
 
 
 def _nothing() -> None:
-    """Filters: try them on stored mail."""
+    """Python filters, and trying filters on stored mail."""
 
 
 def replay_stored(
     filter_file: Annotated[
-        Path, typer.Argument(metavar="SCRIPT", help="A Sieve script (.sieve).", exists=True, dir_okay=False)
+        Path,
+        typer.Argument(metavar="FILTER", help="A Sieve script, or a Python filter (.py).", exists=True, dir_okay=False),
     ],
     since: Annotated[str, typer.Option(help="Mail of how long: 12h, 7d, 4w.")] = "7d",
     account: Annotated[str, typer.Option(help="Only this account's mail.")] = "",
@@ -77,7 +81,9 @@ async def _replay(
 
 
 def _candidate(path: Path, database: Database, hostname: str) -> Candidate:
-    """Return what the file is; other kinds of filters are told by their suffix."""
+    """Return what the file is, told by its suffix."""
+    if path.suffix == ".py":
+        return pythonfilters.PythonCandidate(path, SieveCandidate(database, None, hostname))
     try:
         return SieveCandidate(database, compile_script(path.read_bytes(), name=path.stem, language=LANGUAGE), hostname)
     except ScriptError as error:

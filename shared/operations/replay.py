@@ -127,9 +127,12 @@ async def replay(
 
 
 class SieveCandidate:
-    """A script in the place of each account's active one; those of domain and system run around it as they do."""
+    """A script in the place of each account's active one; those of domain and system run around it as they do.
 
-    def __init__(self, database: Database, script: Script, hostname: str) -> None:
+    Without a script it is what runs now.
+    """
+
+    def __init__(self, database: Database, script: Script | None, hostname: str) -> None:
         self._shelf = Shelf(database)
         self._script = script
         self._hostname = hostname
@@ -140,7 +143,11 @@ class SieveCandidate:
         """Run the script at the time when the message came."""
         suite = self._suites.get(mail.account_id)
         if suite is None:
-            suite = await self._shelf.with_script(mail.account_id, mail.account, self._script)
+            if self._script is not None:
+                suite = await self._shelf.with_script(mail.account_id, mail.account, self._script)
+            else:
+                accounts = {mail.account_id: mail.account}
+                suite = (await self._shelf.of(accounts)).get(mail.account_id) or Suite(())
             self._suites[mail.account_id] = suite
         at = mail.envelope.received_at / 1_000_000
         result = await asyncio.to_thread(self._run, mail, suite, at)
