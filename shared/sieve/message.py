@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.message.addresslist import MISSING_HOST, MISSING_MAILBOX, Kind, parse_addresses
+from shared.message.addresslist import MISSING_HOST, MISSING_MAILBOX, SYNTAX_ERROR, Kind, parse_addresses
 from shared.message.charset import decode_text
 from shared.message.header import Headers, decode_words, find_header_end, parse_headers
 from shared.message.octets import cut
@@ -142,7 +142,7 @@ def _addresses(value: bytes) -> Iterator[MailAddress]:
             continue
         if entry.mailbox == MISSING_MAILBOX:
             continue
-        missing = entry.host is None or entry.host == MISSING_HOST
+        missing = entry.host in (None, MISSING_HOST, SYNTAX_ERROR)
         yield MailAddress(decode_text(entry.mailbox), None if missing else decode_text(entry.host or b""))
 
 

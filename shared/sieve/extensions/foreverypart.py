@@ -29,9 +29,13 @@ def _foreverypart(call: Call, compiler: Compiler) -> Operation:
     compiler.loops.pop()
 
     def foreverypart(run: Run) -> None:
-        depth = run.depth
+        depth, data = run.depth, run.view.data
         for part in _parts(run):
             run.count_step()
+            if run.view.data is not data:
+                break  # the whole message is another one: these parts are no more
+            if _is_gone(run, part):
+                continue
             run.loop.append(part)
             run.depth = depth + 1
             media = f"{part.media.type.decode('latin_1')}/{part.media.subtype.decode('latin_1')}"
@@ -57,6 +61,15 @@ def _parts(run: Run) -> Iterable[Part]:
     if not run.loop:
         return list(run.view.root.walk())
     return list(run.loop[-1].walk())[1:]
+
+
+def _is_gone(run: Run, part: Part) -> bool:
+    """Whether the part was within one that was replaced: the loop doesn't go into it (RFC 5703 §5)."""
+    place = (part.header_start, part.body_end)
+    return any(
+        splice.start <= place[0] and place[1] <= splice.end and place != (splice.start, splice.end)
+        for splice in run.view.revision.splices
+    )
 
 
 def _settle(run: Run) -> None:

@@ -211,3 +211,21 @@ def test_extracting_text() -> None:
 def test_extracttext_needs_a_loop() -> None:
     with pytest.raises(Exception, match='"extracttext" is for "foreverypart" only'):
         result('require ["extracttext", "variables"]; extracttext "x";')
+
+
+def test_a_loop_does_not_go_into_what_was_replaced() -> None:
+    script = """require ["foreverypart", "mime", "replace", "fileinto", "copy"];
+    foreverypart {
+        if header :mime :subtype "content-type" "alternative" { replace "gone"; }
+        elsif header :mime :subtype "content-type" "html" { fileinto :copy "html"; }
+    }"""
+    assert [type(action) for action in result(script, MESSAGE).actions] == [Keep]
+
+
+def test_a_loop_ends_when_the_whole_message_is_replaced() -> None:
+    script = """require ["foreverypart", "replace", "imap4flags", "variables"];
+    foreverypart { set "seen" "${seen}x"; replace "all of it"; }
+    addflag "${seen}";"""
+    (kept,) = result(script, MESSAGE).actions
+    assert isinstance(kept, Keep) and kept.flags == ("x",)
+    assert kept.message.render().endswith(b"\r\n\r\nall of it")
