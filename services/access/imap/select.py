@@ -9,6 +9,7 @@ from services.access.imap.outcome import Outcome, done
 from services.access.imap.selected import Selected, known_of, vanished_lines
 from shared.imap import command as commands
 from shared.imap import response
+from shared.imap.mailbox_name import normal
 from shared.imap.response import Condition, untagged_status
 from shared.imap.resync import known_uids, vanished_of
 from shared.imap.sequence import intersect
@@ -30,8 +31,10 @@ async def select(session: ImapSession, command: commands.Select | commands.Exami
     since = None if resync is None else resync.modseq
     found, rights = await namespace.open_mailbox(session, command.mailbox, since=since)
     is_examine = isinstance(command, commands.Examine)
-    selected = Selected(found, read_only=is_examine, name=command.mailbox, rights=rights)
-    lines = b"".join(_description(selected, found, session.enabled))
+    is_theirs = found.mailbox.account_id != session.the_account().id
+    name = normal(command.mailbox) if is_theirs else found.mailbox.name
+    selected = Selected(found, read_only=is_examine, name=name, rights=rights)
+    lines = b"".join(_description(selected, found, session.enabled, command.mailbox))
     session.selected = selected
     outcome = done(b"Selected", response.READ_ONLY if selected.read_only else response.READ_WRITE, untagged=lines)
     if resync is None or resync.uidvalidity != found.mailbox.uidvalidity or found.difference is None:
@@ -41,11 +44,11 @@ async def select(session: ImapSession, command: commands.Select | commands.Exami
     return done(outcome.text, outcome.code)
 
 
-def _description(selected: Selected, found: messages.Selected, enabled: Extension) -> list[bytes]:
+def _description(selected: Selected, found: messages.Selected, enabled: Extension, given: str) -> list[bytes]:
     mailbox = found.mailbox
     lines = [selected.known_flags(), response.exists(len(selected.view))]
     if Extension.REV2 in enabled:
-        lines.append(response.list_line(selected.name, utf8=True))
+        lines.append(response.list_line(selected.name, utf8=True, old_name=given if given != selected.name else None))
     else:
         lines.append(response.recent(0))
     unseen = selected.view.sequence(found.first_unseen) if found.first_unseen else None
