@@ -93,16 +93,18 @@ async def fetch_rows(database: Database, mailbox_id: int, ranges: Iterable[Range
     it to and fro take thrice the time. After a chunk that seems to wait for the disk, though, a thread does.
     """
     limit = BRIEF_CHUNK if want is Want.BRIEF else FETCH_CHUNK
-    read = database.read
+    read, is_first = database.read, True
     for piece in _parts(ranges, limit):
         low = piece.low
         while low <= piece.high:
+            if not is_first:
+                await asyncio.sleep(0)  # others have their turn
+            is_first = False
             begin = time.perf_counter()
             rows = await read(_chunk, mailbox_id, piece, low, limit, want)
             read = database.scan if time.perf_counter() - begin > SLOW else database.read
             if rows:
                 yield rows
-                await asyncio.sleep(0)  # others have their turn
             if len(rows) < limit:
                 break
             low = rows[-1][0] + 1

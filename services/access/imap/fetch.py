@@ -23,7 +23,7 @@ from shared.imap.state import Extension
 from shared.mailbox.content import Failure, RecordUnavailable
 from shared.mailbox.errors import MessageGone
 from shared.mailbox.messages import StoreMode, Want
-from shared.mailbox.rows import SIZE
+from shared.mailbox.rows import FETCH_CHUNK, SIZE
 from shared.message.body import SectionText
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ async def fetch(session: ImapSession, command: commands.Fetch) -> Outcome:
         return binary.UNKNOWN
     if progress.unreadable:
         return _UNREADABLE
-    wanted = sum(high - low + 1 for low, high in ranges)
-    return EXPUNGED if progress.shown < wanted else done(b"FETCH completed")
+    return EXPUNGED if progress.shown < _count(ranges) else done(b"FETCH completed")
 
 
 async def _asked_for(session: ImapSession, command: commands.Fetch) -> tuple[Range, ...]:
@@ -108,19 +107,22 @@ async def _mark_seen(session: ImapSession, ranges: Sequence[Range]) -> frozenset
     return frozenset(unseen)
 
 
+def _count(ranges: Sequence[Range]) -> int:
+    return sum(high - low + 1 for low, high in ranges)
+
+
 async def _show_rows(
     session: ImapSession, plan: Plan, ranges: Sequence[Range], told: frozenset[int], progress: _Progress
 ) -> None:
     """Show what needs no body."""
     selected = session.the_selected()
     chunks = session.desk.messages.fetch_rows(selected.mailbox_id, ranges, plan.want)
-    async for rows in ahead(chunks):
+    async for rows in ahead(chunks) if _count(ranges) > FETCH_CHUNK else chunks:
         known, numbers = number_rows(selected.view, rows, plan.uid_only)
         progress.shown += len(known)
         await session.learn_keywords(known)
         session.write(render(plan, known, numbers, selected.flags, (), told))
         await session.connection.drain()
-        await asyncio.sleep(0)
 
 
 async def _show_bodies(
