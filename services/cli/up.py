@@ -24,6 +24,7 @@ from shared.db import Database, Work, connect, load
 from shared.directory import admin, salts
 from shared.directory.passwords import hash_password
 from shared.errors import ConfigurationError
+from shared.filters.configuration import load_scanners
 
 DEMO_DOMAIN = "packetboat.test"
 DEMO_ACCOUNTS = ("alice", "bob")
@@ -74,6 +75,7 @@ def up(
         environment["PACKETBOAT_LISTEN"] = "[" + ",".join(f'"{address}"' for address in listen) + "]"
     os.environ.update(environment)
     settings = load_settings(CommonSettings, data=data)
+    load_scanners(settings.scanner_file)
     with sole_owner(data):
         note_start(data, environment)
         raise typer.Exit(asyncio.run(_run(settings)))

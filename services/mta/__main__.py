@@ -13,12 +13,14 @@ from services.mta.settings import MtaSettings  # noqa: E402
 from shared.config import load_settings  # noqa: E402
 from shared.directory.verified import VerifiedPasswords  # noqa: E402
 from shared.errors import ConfigurationError  # noqa: E402
+from shared.filters.configuration import load_scanners  # noqa: E402
 
 
 def main() -> int:
     """Run until SIGTERM; return the exit status."""
     try:
         settings = load_settings(MtaSettings)
+        load_scanners(settings.scanner_file)  # a mistake in it is better told once than by each worker
         verified = VerifiedPasswords()  # before the workers are forked: they share it
         return process.serve("mta", settings, lambda index: MtaWorker(settings, index, verified=verified))
     except ConfigurationError as error:
