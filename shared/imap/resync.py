@@ -9,7 +9,7 @@ from shared.imap.view import View
 
 def known_uids(resync: Resync, uidnext: int) -> tuple[Range, ...]:
     """Return the UIDs that the client may know: all below UIDNEXT unless it says which."""
-    everything = ((1, uidnext - 1),)
+    everything = ((1, uidnext - 1),) if uidnext > 1 else ()
     return everything if resync.uids is None else intersect(resync.uids.resolve(0), everything)
 
 

@@ -1,4 +1,4 @@
-"""What a session knows of its mailbox after it moved messages out of it."""
+"""What a session knows of its mailbox, and how far its client has been told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from services.access.imap.selected import Selected
 from shared.imap.flags import Keywords
+from shared.imap.state import Extension
 from shared.mailbox import messages
 from shared.mailbox.mailbox import Mailbox
 from shared.mailbox.messages import Changes
@@ -37,3 +38,67 @@ def test_whatever_else_happened_has_to_be_asked_for(before: int) -> None:
     selected.lost((2, 4), before, NOW + 9)
     assert selected.modseq == NOW
     assert not selected.view.has_expunged
+
+
+# Mod-sequences
+
+
+def _changes(*rows: tuple[int, int, int, int | None], modseq: int) -> Changes:
+    mailbox = Mailbox(1, 1, "INBOX", 1, 9, modseq, 5, 0, 0, 500, "", 0)
+    return Changes(mailbox, Keywords(), list(rows), True)
+
+
+def _told(selected: Selected, changes: Changes, enabled: Extension, **how: bool) -> bytes:
+    return b"".join(selected.report(changes, **{"with_expunges": True, **how}, enabled=enabled))
+
+
+QRESYNC = Extension.QRESYNC | Extension.CONDSTORE
+
+
+def test_flags_come_in_the_order_of_their_changes() -> None:
+    selected = _selected()
+    changes = _changes((1, 1, NOW + 3, None), (2, 1, NOW + 2, None), modseq=NOW + 3)
+    assert _told(selected, changes, QRESYNC) == (
+        b"* 2 FETCH (UID 2 FLAGS (\\Seen) MODSEQ (1002))\r\n* 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ (1003))\r\n"
+    )
+    assert selected.highest() == NOW + 3
+    assert selected.highest() is None
+
+
+def test_an_expunge_that_is_held_back_holds_the_mod_sequence_back() -> None:
+    selected = _selected()
+    changes = _changes((1, 1, NOW + 9, None), (3, 0, NOW + 5, 77), modseq=NOW + 9)
+    assert b"VANISHED" not in _told(selected, changes, QRESYNC, with_expunges=False)
+    assert selected.highest() == NOW + 4
+    assert selected.highest() == NOW + 4
+    assert selected.highest(only_held=True) == NOW + 4
+    nothing = Changes(changes.mailbox, None, [], True)
+    assert _told(selected, nothing, QRESYNC) == b"* VANISHED 3\r\n"
+    assert selected.highest() == NOW + 9
+
+
+def test_a_message_that_came_and_went_unseen_holds_nothing_back() -> None:
+    selected = _selected()
+    _told(selected, _changes((7, 0, NOW + 5, 77), modseq=NOW + 5), QRESYNC, with_expunges=False)
+    assert selected.highest() == NOW + 5
+
+
+def test_flags_left_out_for_notify_are_asked_for_again() -> None:
+    selected = _selected()
+    assert _told(selected, _changes((1, 1, NOW + 2, None), modseq=NOW + 2), QRESYNC, with_flags=False) == b""
+    assert selected.highest() is None
+    assert selected.since(True) == NOW
+    assert selected.since(False) == NOW + 2
+
+
+def test_only_uids_with_uidonly() -> None:
+    selected = _selected()
+    changes = _changes((2, 1, NOW + 2, None), (4, 0, NOW + 3, 77), modseq=NOW + 3)
+    assert _told(selected, changes, Extension.UIDONLY) == b"* VANISHED 4\r\n* 2 UIDFETCH (FLAGS (\\Seen))\r\n"
+
+
+def test_unknown_keywords_are_noticed() -> None:
+    selected = _selected()
+    assert not selected.lacks_keywords([(1, 0xFF)])
+    assert selected.lacks_keywords([(1, 1), (2, 1 << 8)])
+    assert not selected.lacks_keywords([])

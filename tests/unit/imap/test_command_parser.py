@@ -287,7 +287,7 @@ def test_what_sets_seen(items: bytes, seen: bool) -> None:
 
 def test_uid_fetch_always_fetches_the_uid() -> None:
     plain = parse_command(b"A UID FETCH 4827313:* FLAGS")
-    assert plain == c.Fetch(b"A", numbers((4827313, STAR)), (FetchItem.UID, FetchItem.FLAGS), uid=True)
+    assert plain == c.Fetch(b"A", numbers((4827313, STAR)), (FetchItem.UID, FetchItem.FLAGS), uid=True, adds_uid=True)
     assert parse_command(b"A UID FETCH 4827313:* (FLAGS UID)") == c.Fetch(
         b"A", numbers((4827313, STAR)), (FetchItem.FLAGS, FetchItem.UID), uid=True
     )
