@@ -31,6 +31,7 @@ from shared.mailbox.messages import Messages
 from shared.mailbox.metadata import Metadata
 from shared.mailbox.search import TextSearch
 from shared.mailbox.watch import Announcer, Watcher
+from shared.mailbox.words import WordIndex
 from shared.maillog import MailLog
 from shared.metrics import ACCESS_CONNECTIONS
 from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
@@ -151,6 +152,7 @@ class AccessWorker:
             messages=Messages(self._database, announce=self._announcer),
             content=content,
             search=TextSearch(content),
+            words=WordIndex(self._database),
             watcher=Watcher(self._database, self._subscriber),
             journal=self._journal,
             scripts=Scripts(self._database),

@@ -23,6 +23,7 @@ from shared.mailbox.messages import Messages
 from shared.mailbox.metadata import Metadata
 from shared.mailbox.search import TextSearch
 from shared.mailbox.watch import Watcher
+from shared.mailbox.words import WordIndex
 from shared.maillog import MailLog
 from shared.net import ConnectionGate, TlsContexts
 from shared.operations.scripts import Scripts
@@ -53,6 +54,7 @@ class Desk:
     messages: Messages
     content: Content
     search: TextSearch
+    words: WordIndex
     watcher: Watcher
     journal: Writer
     scripts: Scripts

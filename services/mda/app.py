@@ -88,7 +88,15 @@ class MdaWorker:
         self._run(Sweeper(self._queue, sweep, interval=settings.sweep_interval).run())
         interval = settings.mda_maintenance_interval
         self._run(
-            keep_maintaining(self._database, self._redis, settings.journal, self._reader, interval, settings.ages)
+            keep_maintaining(
+                self._database,
+                self._redis,
+                settings.journal,
+                self._reader,
+                interval,
+                settings.ages,
+                index=settings.mda_search_index,
+            )
         )
         for slot in range(settings.mda_parallel):
             self._loops.append(self._watched(self._take_work(slot)))

@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 
 from shared.db import Database
 from shared.journal.reader import Reader
+from shared.mailbox.content import Content
+from shared.mailbox.indexing import Indexed, IndexProgress, index_words
 from shared.mailbox.maintenance import Progress, maintain
 from shared.operations.pruning import Ages, prune_history
 from shared.queue.lease import NamedLease
@@ -23,16 +25,20 @@ log = structlog.get_logger(__name__)
 
 
 async def keep_maintaining(
-    database: Database, redis: Redis, root: Path, reader: Reader, interval: float, ages: Ages
+    database: Database, redis: Redis, root: Path, reader: Reader, interval: float, ages: Ages, *, index: bool = False
 ) -> None:
-    """Do one pass after the other, until cancelled; a pass is harmless where two workers do it at once."""
+    """Do one pass after the other, until cancelled; a pass is harmless where two workers do it at once.
+
+    With `index` the words of messages are indexed too (shared.mailbox.words).
+    """
     lease = NamedLease(redis, "maintenance", ttl=LEASE)
+    indexing = IndexProgress() if index else None
     progress = Progress()
     try:
         while True:
             await asyncio.sleep(interval)
             try:
-                await _pass(lease, database, root, reader, progress, ages)
+                await _pass(lease, database, root, reader, progress, ages, indexing)
             except AWAY as error:
                 log.warning("maintenance paused", error=str(error))
     finally:
@@ -43,7 +49,13 @@ async def keep_maintaining(
 
 
 async def _pass(
-    lease: NamedLease, database: Database, root: Path, reader: Reader, progress: Progress, ages: Ages
+    lease: NamedLease,
+    database: Database,
+    root: Path,
+    reader: Reader,
+    progress: Progress,
+    ages: Ages,
+    indexing: IndexProgress | None,
 ) -> None:
     if not await lease.acquire():
         return
@@ -52,10 +64,14 @@ async def _pass(
     try:
         report = await maintain(database, root, reader, progress=progress)
         forgotten = await prune_history(database, root, ages)
+        indexed = Indexed()
+        if indexing is not None:
+            indexed = await index_words(database, Content(database, reader), indexing)
     finally:
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
-    log.debug("maintained", seconds=round(time.monotonic() - began, 3), report=report, forgotten=forgotten)
+    seconds = round(time.monotonic() - began, 3)
+    log.debug("maintained", seconds=seconds, report=report, forgotten=forgotten, indexed=indexed)
 
 
 async def _renew(lease: NamedLease) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_qp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from shared.message.charset import decode_text
 from shared.message.collation import casemap
@@ -73,12 +73,21 @@ def decode_body(raw: bytes, encoding: bytes) -> bytes:
             return raw
 
 
+def is_plain(data: Octets) -> TypeGuard[bytes]:
+    """Whether a message is searched as it stands for ASCII, whatever its parts are."""
+    return isinstance(data, bytes) and len(data) <= MAX_RAW_SEARCH_BYTES and not _has_marks(data.lower())
+
+
+def _has_marks(lowered: bytes) -> bool:
+    return any(mark in lowered for mark in _ENCODED)
+
+
 def _contains_plainly(data: Octets, needle: str) -> bool | None:
     """The answer from the octets as they stand, or None when these don't tell."""
-    if not isinstance(data, bytes) or len(data) > MAX_RAW_SEARCH_BYTES or not needle.isascii():
+    if not needle.isascii() or not isinstance(data, bytes) or len(data) > MAX_RAW_SEARCH_BYTES:
         return None
     needle, lowered = needle.lower(), data.lower()
-    if any(mark in lowered for mark in _ENCODED):
+    if _has_marks(lowered):
         return None
     if needle.encode() in lowered:
         return True

@@ -44,14 +44,16 @@ from shared.imap.search import (
     transform,
     uid_bounds,
 )
-from shared.imap.sequence import Range, compact, count, intersect, iterate
+from shared.imap.sequence import Range, compact, count, intersect, iterate, subtract
 from shared.mailbox.errors import LimitReached
 from shared.mailbox.messages import Want
 from shared.mailbox.search import Scope, TextKey
+from shared.mailbox.words import Answer, is_exact
 
 if TYPE_CHECKING:
     from services.access.imap.session import ImapSession
 
+LOOK_UP_FROM = 100  # messages from which on the index is asked
 CHUNKS_AT_ONCE = 6  # chunks of rows whose text is searched at a time
 PROGRESS_AFTER = 5.0  # seconds between two reports of progress
 EXACT, LOOSE = 100, 50  # relevancy: the text itself is there, or all of its words (RFC 6203 §4)
@@ -82,23 +84,62 @@ async def matching(
 ) -> Matches:
     """Return the messages among UIDs that are known to the client that match a bound key.
 
-    With the command's tag progress is told.
+    With the command's tag progress is told. LimitReached.
     """
     bounds = uid_bounds(key)
     ranges = tuple(known) if bounds is None else intersect(bounds, known)
-    if isinstance(key, All | InUids):
-        return Matches([uid for low, high in ranges for uid in range(low, high + 1)])
-    found = Matches(modseqs={} if asks_modseq(key) else None, scores={} if is_fuzzy(key) else None)
     text_keys = dict(_text_keys(key))
     if len(text_keys) > MAX_SEARCH_TEXTS:
         raise LimitReached(f"One search looks for at most {MAX_SEARCH_TEXTS} texts")
+    found = Matches(modseqs={} if asks_modseq(key) else None, scores={} if is_fuzzy(key) else None)
     progress = _Progress(session, tag, count(ranges))
-    async with aclosing(_answers(session, mailbox_id, key, text_keys, ranges)) as answers:
+    looked_up = {text_key.text for text_key in text_keys.values() if text_key.scope is not Scope.HEADER}
+    if looked_up and count(ranges) >= LOOK_UP_FROM:
+        answer = await session.desk.words.look_up(mailbox_id, looked_up)
+        covered = intersect(ranges, answer.covered)
+        if covered:
+            await _search(session, mailbox_id, _indexed(key, answer), covered, found, progress)
+            ranges = subtract(ranges, covered)
+    await _search(session, mailbox_id, key, ranges, found, progress)
+    found.uids.sort()
+    return found
+
+
+def _indexed(key: SearchKey, answer: Answer) -> SearchKey:
+    """Return a key with what the index says of its texts; those that it only narrows down are still looked for."""
+
+    def change(leaf: SearchKey) -> SearchKey:
+        match leaf:
+            case Text(text) | Body(text) if text in answer.found:
+                uids = InUids(answer.found[text])
+                return uids if isinstance(leaf, Text) and is_exact(text) else And((uids, leaf))
+            case _:
+                return leaf
+
+    return transform(key, change)
+
+
+async def _search(
+    session: ImapSession,
+    mailbox_id: int,
+    key: SearchKey,
+    known: Sequence[Range],
+    found: Matches,
+    progress: _Progress,
+) -> None:
+    """Add the messages among UIDs that match."""
+    bounds = uid_bounds(key)
+    ranges = tuple(known) if bounds is None else intersect(bounds, known)
+    if isinstance(key, All | InUids) and found.modseqs is None and found.scores is None:
+        found.uids += iterate(ranges)
+        return
+    if not ranges:
+        return
+    async with aclosing(_answers(session, mailbox_id, key, dict(_text_keys(key)), ranges)) as answers:
         async for size, rows, answered in answers:
             found.take(_matched(rows, answered), answered)
             await progress.tell(size)
             await asyncio.sleep(0)
-    return found
 
 
 async def _answers(
