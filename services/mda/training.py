@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 
@@ -13,7 +13,6 @@ from shared.db import Database, Rows, Work, load
 from shared.filters.configuration import RspamdConfig, ScannerConfig
 from shared.filters.failure import ScanFailed
 from shared.filters.parcel import Parcel
-from shared.filters.rspamd import Rspamd
 from shared.journal.errors import RecordUnavailable
 from shared.journal.reader import Reader
 from shared.journal.reference import Reference
@@ -21,6 +20,9 @@ from shared.maillog import MailLog
 from shared.metrics import TRAINED
 from shared.queue.training import Transfer, put, take
 from shared.queue.upkeep import AWAY
+
+if TYPE_CHECKING:
+    from shared.filters.rspamd import Rspamd
 
 POLL = 5.0  # seconds between looks into an empty list
 PAUSE = 15.0  # seconds after a failure
@@ -37,7 +39,11 @@ class Trainer:
         self, configs: Sequence[ScannerConfig], database: Database, redis: Redis, reader: Reader, hostname: str
     ) -> None:
         chosen = [config for config in configs if isinstance(config, RspamdConfig) and config.learn_url]
-        self._pupils = [Rspamd(config, hostname) for config in chosen]
+        self._pupils: list[Rspamd] = []
+        if chosen:
+            from shared.filters.rspamd import Rspamd
+
+            self._pupils = [Rspamd(config, hostname) for config in chosen]
         self._database = database
         self._redis = redis
         self._reader = reader

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.mta.accept import Acceptance
 from services.mta.allowance import Allowance
@@ -15,7 +15,6 @@ from services.mta.client import Role
 from services.mta.connection import Connection
 from services.mta.desk import Desk
 from services.mta.recipients import Recipients
-from services.mta.scan import make_screening
 from services.mta.session import MailSession
 from services.mta.settings import MtaSettings
 from shared.address import Address
@@ -26,7 +25,7 @@ from shared.directory.logins import Logins
 from shared.directory.verified import VerifiedPasswords
 from shared.dns import Resolver
 from shared.errors import MailFailure
-from shared.filters.configuration import load_scanners
+from shared.filters.configuration import Place, load_scanners
 from shared.filters.hostname import ClientNames
 from shared.maillog import MailLog
 from shared.metrics import SMTP_CONNECTIONS
@@ -38,6 +37,9 @@ from shared.queue.outbox import Outbox
 from shared.queue.throttle import LoginThrottle, Throttle
 from shared.queue.upkeep import watch_epoch
 from shared.volume import journal_writer
+
+if TYPE_CHECKING:
+    from services.mta.scan import Screening
 
 DOORS = ((25, Role.MX, False), (587, Role.SUBMISSION, False), (465, Role.SUBMISSION, True))  # the last: implicit TLS
 FINISHING_SHARE = 0.6  # of the grace period, for messages that are being sent to us
@@ -125,15 +127,7 @@ class MtaWorker:
         hostname = settings.name
         trusted = Networks(settings.trusted_networks)
         recipients = Recipients(self._directory, hostname, limits)
-        screening = make_screening(
-            load_scanners(settings.scanner_file),
-            hostname,
-            settings.journal,
-            self._journal.large,
-            recipients,
-            limits.message_size,
-            ClientNames(Resolver(settings.resolver)),
-        )
+        screening = self._screening(recipients)
         return Desk(
             hostname=hostname,
             limits=limits,
@@ -150,6 +144,16 @@ class MtaWorker:
             mechanisms=settings.mechanisms,
             reject=self._rejections.put,
         )
+
+    def _screening(self, recipients: Recipients) -> Screening | None:
+        configs = [config for config in load_scanners(self._settings.scanner_file) if config.at is Place.MTA]
+        if not configs:
+            return None
+        from services.mta.scan import Screening  # 20 MB that a worker without scanners needn't have
+
+        settings, names = self._settings, ClientNames(Resolver(self._settings.resolver))
+        upload, size = self._journal.large, settings.limits.message_size
+        return Screening(configs, settings.name, settings.journal, upload, recipients, size, names)
 
     async def _listen(self) -> None:
         proxies = Networks(self._settings.proxy_networks)

@@ -10,7 +10,6 @@ from services.mta.accept import Acceptance
 from services.mta.allowance import Allowance
 from services.mta.limits import Limits
 from services.mta.recipients import Recipients
-from services.mta.scan import Screening
 from shared.directory.logins import Logins
 from shared.maillog import MailLog
 from shared.net import ConnectionGate, TlsContexts
@@ -19,6 +18,7 @@ from shared.sasl.mechanisms import OFFERED
 
 if TYPE_CHECKING:
     from services.mta.connection import Connection
+    from services.mta.scan import Screening
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class Lanes(Protocol):
 
 
 class Screening:
-    """All that looks at mail before it is accepted; one per worker process."""
+    """All that looks at mail before it is accepted, in the order of `configs`; one per worker process."""
 
     def __init__(
         self,
@@ -85,11 +85,10 @@ class Screening:
         begin_upload: Callable[[str], LargeUpload],
         lanes: Lanes,
         size_limit: int,
-        names: ClientNames | None,
-        clock: Callable[[], float],
+        names: ClientNames | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        chosen = [config for config in configs if config.at is Place.MTA]
-        self._steps = list(_steps(chosen, hostname, names))
+        self._steps = list(_steps(configs, hostname, names))
         self._milters = [(step, Breaker(clock)) for step in self._steps if isinstance(step, MilterConfig)]
         self._hostname = hostname
         self._names = names
@@ -205,22 +204,6 @@ class Screening:
         """Remove a file that no record will name."""
         if large is not None:
             await asyncio.shield(asyncio.to_thread(large_path(self._root, large.name).unlink, missing_ok=True))
-
-
-def make_screening(
-    configs: Sequence[ScannerConfig],
-    hostname: str,
-    root: Path,
-    begin_upload: Callable[[str], LargeUpload],
-    lanes: Lanes,
-    size_limit: int,
-    names: ClientNames | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Screening | None:
-    """Return what screens mail at the mta, None when no scanner is to be asked there."""
-    if not any(config.at is Place.MTA for config in configs):
-        return None
-    return Screening(configs, hostname, root, begin_upload, lanes, size_limit, names, clock)
 
 
 def _steps(

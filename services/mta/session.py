@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from services.mta import replies
 from services.mta.body import Body
@@ -16,8 +17,6 @@ from services.mta.commands import Mail, parse_bdat, parse_mail, parse_rcpt
 from services.mta.connection import Connection, Farewell
 from services.mta.input import LineTooLong
 from services.mta.limits import EXCESS, MAX_AUTH_LINE, MAX_HELO, MAX_LINE
-from services.mta.milters import SessionMilters
-from services.mta.scan import Screening
 from services.mta.text import DataText
 from shared.directory import Account
 from shared.errors import MailFailure, PermanentFailure
@@ -31,6 +30,10 @@ from shared.sasl.mechanism import Challenge, Reason, Refused
 from shared.sasl.mechanisms import offered
 
 PROTOCOL = "smtp"
+
+if TYPE_CHECKING:
+    from services.mta.milters import SessionMilters
+    from services.mta.scan import Screening
 
 _PATH = re.compile(r"<([^<>]*)>")
 _HELO = re.compile(r"[!-~\u0080-\ud7ff\ue000-\U0010ffff]+\Z")

@@ -25,7 +25,6 @@ from shared.filters.configuration import (
 from shared.filters.failure import NotScanned, ScanFailed
 from shared.filters.hostname import ClientNames
 from shared.filters.parcel import Parcel
-from shared.filters.rspamd import Rspamd
 from shared.filters.scanner import Scanner
 from shared.filters.spamassassin import SpamAssassin
 from shared.message.verdict import Action, Verdict
@@ -145,6 +144,8 @@ def make_scanner(config: Asking, hostname: str) -> Scanner:
     """Return the client that a configuration is for."""
     match config:
         case RspamdConfig():
+            from shared.filters.rspamd import Rspamd  # with httpx, which nobody else needs
+
             return Rspamd(config, hostname)
         case ClamavConfig():
             return Clamav(config)
