@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from shared.db import Database, Work, load
-from shared.imap.acl import ALL_RIGHTS, ANYONE, NEGATIVE, canonical, effective
+from shared.imap.acl import ALL_RIGHTS, NEGATIVE, canonical, effective
 from shared.mailbox.errors import LimitReached, NoSuchMailbox, NotPermitted
 from shared.mailbox.mailbox import Mailbox, find, find_by_id
 from shared.mailbox.mailbox import sql as mailbox_sql
@@ -102,10 +102,15 @@ def require(rights: str, needed: str) -> None:
         raise NotPermitted("You may not do that in this mailbox")
 
 
-def identifiers(address: str) -> list[str]:
-    """Return what names an account, but for the aliases: its address, its domain, and everyone."""
-    positive = [address, "@" + address.rpartition("@")[2], ANYONE]
-    return positive + [NEGATIVE + identifier for identifier in positive]
+def identifiers(address: str) -> dict[str, str]:
+    """Return what names an account, beside everyone and the aliases, as the queries want it."""
+    domain = "@" + address.rpartition("@")[2]
+    return {
+        "address": address,
+        "domain": domain,
+        "no_address": NEGATIVE + address,
+        "no_domain": NEGATIVE + domain,
+    }
 
 
 # Work: parts of transactions
@@ -125,14 +130,13 @@ def rights_in(user: User, mailbox: Mailbox) -> Work[str]:
     """Return the user's rights in a mailbox."""
     if mailbox.account_id == user.id:
         return ALL_RIGHTS
-    names = identifiers(user.address)
-    rows = yield sql.grants_on(mailbox_id=mailbox.id, identifiers=names, address=user.address)
+    rows = yield sql.grants_on(mailbox_id=mailbox.id, **identifiers(user.address))
     return effective((row["identifier"], row["rights"]) for row in rows)
 
 
 def shared_with(user: User) -> Work[list[Access]]:
     """Return the mailboxes of other accounts that the user may look up, by owner and name."""
-    rows = yield sql.grants(identifiers=identifiers(user.address), address=user.address)
+    rows = yield sql.grants(**identifiers(user.address))
     return (yield from visible(user, rows)) if rows else []
 
 

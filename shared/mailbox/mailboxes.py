@@ -161,9 +161,7 @@ def list_mailboxes(account_id: int) -> Work[list[Listed]]:
 def list_for(user: acl.User) -> Work[list[Listed]]:
     """Return the names that an account sees: its own, what others share with it, and subscriptions."""
     rows = yield sql.mailboxes(account_id=user.id)
-    told = yield acl.sql.subscriptions_and_grants(
-        account_id=user.id, identifiers=acl.identifiers(user.address), address=user.address
-    )
+    told = yield acl.sql.subscriptions_and_grants(account_id=user.id, **acl.identifiers(user.address))
     subscribed = {row[1] for row in told if not row[0]}
     grants = [row for row in told if row[0]]
     found = {row["name"]: (Mailbox.from_row(row), ALL_RIGHTS) for row in rows}

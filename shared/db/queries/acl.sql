@@ -2,7 +2,7 @@
 
 -- name: grants
 -- Entries about an account: its own, its domain's, everyone's, and those of aliases that lead to it.
-SELECT mailbox_id, identifier, rights FROM acl WHERE identifier IN (:identifiers...)
+SELECT mailbox_id, identifier, rights FROM acl WHERE identifier IN (:address, :domain, 'anyone', :no_address, :no_domain, '-anyone')
 UNION ALL SELECT a.mailbox_id, a.identifier, a.rights FROM alias g JOIN acl a ON a.identifier = g.address
 WHERE lower(g.target) = :address
 UNION ALL SELECT a.mailbox_id, a.identifier, a.rights FROM alias g JOIN acl a ON a.identifier = '-' || g.address
@@ -11,14 +11,14 @@ WHERE lower(g.target) = :address
 -- name: subscriptions_and_grants
 -- Both at once, because LIST asks for both: mailbox 0 is a subscription.
 SELECT CAST(0 AS BIGINT) AS mailbox_id, name AS identifier, '' AS rights FROM subscription WHERE account_id = :account_id
-UNION ALL SELECT mailbox_id, identifier, rights FROM acl WHERE identifier IN (:identifiers...)
+UNION ALL SELECT mailbox_id, identifier, rights FROM acl WHERE identifier IN (:address, :domain, 'anyone', :no_address, :no_domain, '-anyone')
 UNION ALL SELECT a.mailbox_id, a.identifier, a.rights FROM alias g JOIN acl a ON a.identifier = g.address
 WHERE lower(g.target) = :address
 UNION ALL SELECT a.mailbox_id, a.identifier, a.rights FROM alias g JOIN acl a ON a.identifier = '-' || g.address
 WHERE lower(g.target) = :address
 
 -- name: grants_on
-SELECT identifier, rights FROM acl WHERE mailbox_id = :mailbox_id AND (identifier IN (:identifiers...)
+SELECT identifier, rights FROM acl WHERE mailbox_id = :mailbox_id AND (identifier IN (:address, :domain, 'anyone', :no_address, :no_domain, '-anyone')
   OR identifier IN (SELECT address FROM alias WHERE lower(target) = :address)
   OR identifier IN (SELECT '-' || address FROM alias WHERE lower(target) = :address))
 
