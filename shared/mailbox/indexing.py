@@ -77,7 +77,7 @@ async def _index_mailbox(database: Database, content: Content, mailbox_id: int, 
     blocks = 0
     async for messages in _groups(database, content, mailbox_id, rest):
         block = await asyncio.to_thread(build, messages)
-        await database.write_relaxed(_insert, mailbox_id, messages[0][0], len(messages), now, block)
+        await database.write_relaxed(_insert, mailbox_id, [uid for uid, _ in messages], now, block)
         blocks += 1
         if blocks >= limit:
             break
@@ -130,12 +130,13 @@ def _drop(ids: list[int]) -> Work[None]:
     yield sql.delete_blocks(ids=ids)
 
 
-def _insert(mailbox_id: int, first_uid: int, messages: int, now: int, block: Block) -> Work[None]:
+def _insert(mailbox_id: int, uids: Sequence[int], now: int, block: Block) -> Work[None]:
     if (yield sql.lock_mailbox(mailbox_id=mailbox_id)):
         yield sql.insert_block(
             mailbox_id=mailbox_id,
-            first_uid=first_uid,
-            messages=messages,
+            first_uid=uids[0],
+            last_uid=uids[-1],
+            messages=len(uids),
             now=now,
             uids=block.uids,
             words=block.words,

@@ -14,16 +14,19 @@ SELECT id, postings FROM search_block WHERE id IN (:ids...)
 SELECT id FROM mailbox WHERE id = :mailbox_id @for_update@
 
 -- name: insert_block
-INSERT INTO search_block (mailbox_id, first_uid, messages, built_at, uids, words, postings)
-VALUES (:mailbox_id, :first_uid, :messages, :now, :uids, :words, :postings) ON CONFLICT (mailbox_id, first_uid) DO NOTHING
+INSERT INTO search_block (mailbox_id, first_uid, last_uid, messages, built_at, uids, words, postings)
+VALUES (:mailbox_id, :first_uid, :last_uid, :messages, :now, :uids, :words, :postings)
+ON CONFLICT (mailbox_id, first_uid) DO NOTHING
 
 -- name: delete_blocks
 DELETE FROM search_block WHERE id IN (:ids...)
 
 -- name: behind
 SELECT b.id FROM mailbox b
-WHERE b.id > :after AND b.messages >= :least + coalesce(
-  (SELECT sum(s.messages) FROM search_block s WHERE s.mailbox_id = b.id), 0)
+LEFT JOIN (SELECT mailbox_id, sum(messages) AS messages, max(last_uid) AS last_uid FROM search_block
+  GROUP BY mailbox_id) AS s ON s.mailbox_id = b.id
+WHERE b.id > :after AND b.messages >= :least
+  AND (b.messages >= :least + coalesce(s.messages, 0) OR b.uidnext > :least + coalesce(s.last_uid, 0))
 ORDER BY b.id LIMIT :limit
 
 -- name: stale

@@ -4,6 +4,7 @@ CREATE TABLE search_block (
   id @identity@,
   mailbox_id BIGINT NOT NULL REFERENCES mailbox (id) ON DELETE CASCADE,
   first_uid BIGINT NOT NULL,
+  last_uid BIGINT NOT NULL,
   messages BIGINT NOT NULL,                         -- in the block, expunged ones included
   built_at BIGINT NOT NULL,                         -- Unix seconds
   uids @bytes@ NOT NULL,                            -- their ranges: first and last, 32 bits each
