@@ -30,6 +30,7 @@ MAX_DECODED_BYTES = 64 * 1024
 # CPython 3.11.2 gets possessive groups wrong)
 _FIELD = re.compile(rb"(?m)^([!-9;-~\x80-\xff]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)")
 _FOLD = re.compile(rb"\r?\n[ \t]*+")
+_LINE_END = re.compile(rb"\r?\n")
 _CONTROL = re.compile(rb"[\r\n\0]")
 # encoded-word = "=?" charset ["*" language] "?" encoding "?" encoded-text "?=" (RFC 2047 §2, RFC 2231 §5)
 _WORD = re.compile(rb"=\?([^?\s*]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?([^?\n]*+)\?=")
@@ -65,6 +66,16 @@ class Headers:
         """The first field of this lower-case name, or None."""
         values = self._fields.get(name)
         return unfold(values[0]) if values else None
+
+    def last(self, name: bytes) -> bytes | None:
+        """The last field of this lower-case name as it was folded: only the line ends go; or None."""
+        values = self._fields.get(name)
+        return unfold_exactly(values[-1]) if values else None
+
+    def first(self, name: bytes) -> bytes | None:
+        """The same of the first one."""
+        values = self._fields.get(name)
+        return unfold_exactly(values[0]) if values else None
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Every field of this lower-case name, in order."""
@@ -128,6 +139,16 @@ def unfold(value: bytes) -> bytes:
     if b"\r" in value or b"\0" in value:
         value = _CONTROL.sub(b" ", value)
     return value
+
+
+def unfold_exactly(value: bytes) -> bytes:
+    """A raw field value on one line with its white space as it is (RFC 5322 §2.2.3), but for that at its ends."""
+    if len(value) > MAX_FIELD_BYTES:
+        value = value[:MAX_FIELD_BYTES]
+    value = value.lstrip(b" \t").rstrip()
+    if b"\n" in value:
+        value = _LINE_END.sub(b"", value)
+    return _CONTROL.sub(b" ", value) if b"\r" in value or b"\0" in value else value
 
 
 def decode_words(value: bytes, limit: int = MAX_DECODED_BYTES) -> str:

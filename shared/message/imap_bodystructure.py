@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.message.imap_envelope import render_envelope, render_nstring, render_string
+from shared.message.media import TEXT_PLAIN
 
 if TYPE_CHECKING:
     from shared.message.media import Parameters
@@ -35,7 +36,7 @@ def render_bodystructure(part: Part) -> BodyStructure:
 
 def _render_multipart(part: Part) -> BodyStructure:
     children = [render_bodystructure(child) for child in part.children]
-    subtype = render_string(part.media.subtype)
+    subtype = render_string((part.media.written or (b"", part.media.subtype))[1])
     body = b"(%b %b)" % (b"".join([child.body for child in children]), subtype)
     extended = b"(%b %b %b %b)" % (
         b"".join([child.bodystructure for child in children]),
@@ -49,14 +50,43 @@ def _render_multipart(part: Part) -> BodyStructure:
 def _basic_fields(part: Part) -> bytes:
     """body-fields after the media type: parameters, id, description, encoding, octets."""
     media = part.media
+    maintype, subtype = media.written or (media.type, media.subtype)
+    params, encoding = media.params, part.written_encoding
+    if media.type == b"text" and not any(name.lower() in _CHARSETS for name, _ in params):
+        params = (*params, *TEXT_PLAIN.params)  # RFC 2046 §4.1.2
+    if _is_plainest(part, params, encoding):
+        maintype, subtype, params, encoding = media.type, media.subtype, TEXT_PLAIN.params, b"7bit"
     return b"%b %b %b %b %b %b %d" % (
-        render_string(media.type),
-        render_string(media.subtype),
-        _parameters(media.params),
+        render_string(maintype),
+        render_string(subtype),
+        _parameters(params),
         render_nstring(part.content_id),
         render_nstring(part.description),
-        render_string(part.encoding),
+        render_string(encoding),
         part.octets,
+    )
+
+
+_CHARSETS = (b"charset", b"charset*")
+_SAYS_MORE = (
+    b"content-id",
+    b"content-description",
+    b"content-md5",
+    b"content-disposition",
+    b"content-language",
+    b"content-location",
+)
+
+
+def _is_plainest(part: Part, params: Parameters, encoding: bytes) -> bool:
+    """Whether it is a message of nothing but ASCII text: of that Dovecot remembers no capitals."""
+    return (
+        part.header_start == 0
+        and (part.media.type, part.media.subtype) == (b"text", b"plain")
+        and len(params) == 1
+        and (params[0][0].lower(), params[0][1].lower()) == TEXT_PLAIN.params[0]
+        and encoding.lower() == b"7bit"
+        and not any(name in part.headers for name in _SAYS_MORE)
     )
 
 
@@ -67,7 +97,7 @@ def _shared(part: Part) -> bytes:
     disposition = part.disposition
     dsp = b"NIL"
     if disposition is not None:
-        dsp = b"(%b %b)" % (render_string(disposition.kind), _parameters(disposition.params))
+        dsp = b"(%b %b)" % (render_string(disposition.written), _parameters(disposition.params))
     languages = part.languages
     language = b"(" + b" ".join(map(render_string, languages)) + b")" if languages else b"NIL"
     return b"%b %b %b" % (dsp, language, render_nstring(part.location))

@@ -19,37 +19,53 @@ MAX_QUOTED_BYTES = 1000
 
 _NEEDS_CARE = re.compile(rb"[\x00\r\n\"\\\x80-\xff]")
 _NEEDS_LITERAL = re.compile(rb"[\x80-\xff]")
+_TIDY = re.compile(rb"(?:[^\x00-\x20]++(?: (?=[^\x00-\x20]))?)*")
 _FORBIDDEN = re.compile(rb"[\x00\r\n]")
 _QUOTED_SPECIAL = re.compile(rb"([\"\\])")
 
 
 def render_envelope(headers: Headers) -> bytes:
-    """The parenthesised ENVELOPE; Sender and Reply-To are From's when missing or empty."""
-    get = headers.get
+    """The parenthesised ENVELOPE; Sender and Reply-To are From's when missing or empty.
+
+    Of fields that may be there once only the last one counts, as it does for Dovecot.
+    """
+    last = headers.last
     sender = render_addresses(headers.get_all(b"from"))
+    subject = last(b"subject")
     parts = (
-        render_nstring(get(b"date")),
-        render_nstring(get(b"subject")),
+        render_nstring(last(b"date")),
+        b"NIL" if subject is None else render_human(subject),
         sender,
         _addresses_or(headers, b"sender", sender),
         _addresses_or(headers, b"reply-to", sender),
         _addresses_or(headers, b"to", b"NIL"),
         _addresses_or(headers, b"cc", b"NIL"),
         _addresses_or(headers, b"bcc", b"NIL"),
-        render_nstring(get(b"in-reply-to")),
-        render_nstring(get(b"message-id")),
+        render_nstring(last(b"in-reply-to")),
+        render_nstring(last(b"message-id")),
     )
     return b"(" + b" ".join(parts) + b")"
 
 
 def render_addresses(values: Iterable[bytes]) -> bytes:
     """A parenthesised address list from unfolded field values, NIL when there is none."""
-    value = b", ".join(values)
     rendered = [
-        b"(%b %b %b %b)" % (render_nstring(name), render_nstring(route), render_nstring(mailbox), render_nstring(host))
-        for name, route, mailbox, host, _ in parse_addresses(value)
+        b"(%b %b %b %b)"
+        % (
+            b"NIL" if name is None else render_human(name),
+            render_nstring(route),
+            render_nstring(mailbox),
+            render_nstring(host),
+        )
+        for value in values
+        for name, route, mailbox, host, _ in parse_addresses(value, to_the_end=False)
     ]
     return b"(" + b"".join(rendered) + b")" if rendered else b"NIL"
+
+
+def render_human(value: bytes) -> bytes:
+    """A string for people: white space at its ends doesn't count, and inside it is one space."""
+    return render_string(value if _TIDY.fullmatch(value) else b" ".join(value.split()))
 
 
 def render_nstring(value: bytes | None) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -24,6 +24,7 @@ MAX_SECTIONS = 100
 
 _TYPE = re.compile(rb"[ \t]*+([^\s/;=\"]++)[ \t]*+/[ \t]*+([^\s/;=\"]++)")
 _TOKEN = re.compile(rb"[ \t]*+([^\s;=\"]++)")
+_WORDS = re.compile(rb"[ \t]*+[^\s;=\"]++(?:[ \t]++[^\s;=\"]++)*")
 # a quoted string, closed or not, or a token that may have spaces in it when no further "=" follows
 _PARAMETER = re.compile(
     rb"(?:;|(?<!\s)\s)\s*+([^\s;=\"]++)\s*+=\s*+"
@@ -37,23 +38,25 @@ _COMMENT_TOKEN = re.compile(rb"[^()\"\\]++|\"(?:[^\"\\]++|\\.)*\"?|\\.?|[()]", r
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A media type in lower case with its parameters in order: names in lower case, values as they were."""
+    """A media type in lower case, and as it was written, with its parameters in order as they were written."""
 
     type: bytes
     subtype: bytes
     params: Parameters = ()
+    written: tuple[bytes, bytes] | None = field(default=None, compare=False)
 
     def param(self, name: bytes) -> bytes | None:
         """The value of the first parameter of this lower-case name, or None."""
-        return next((value for key, value in self.params if key == name), None)
+        return next((value for key, value in self.params if key.lower() == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Disposition:
-    """Content-Disposition in lower case with its parameters (RFC 2183)."""
+    """Content-Disposition in lower case, and as it was written, with its parameters (RFC 2183)."""
 
     kind: bytes
     params: Parameters = ()
+    written: bytes = field(default=b"", compare=False)
 
 
 TEXT_PLAIN = Media(b"text", b"plain", ((b"charset", b"us-ascii"),))
@@ -72,7 +75,7 @@ def _parse_media(value: bytes) -> Media | None:
     match = _TYPE.match(value)
     if match is None:
         return None
-    return Media(match[1].lower(), match[2].lower(), _parameters(value, match.end()))
+    return Media(match[1].lower(), match[2].lower(), _parameters(value, match.end()), (match[1], match[2]))
 
 
 _parse_media_cached = lru_cache(maxsize=512)(_parse_media)
@@ -91,13 +94,13 @@ def parse_disposition(value: bytes) -> Disposition | None:
 def _parse_disposition(value: bytes) -> Disposition | None:
     value = strip_comments(value[:MAX_VALUE_BYTES])
     match = _TOKEN.match(value)
-    return None if match is None else Disposition(match[1].lower(), _parameters(value, match.end()))
+    return None if match is None else Disposition(match[1].lower(), _parameters(value, match.end()), match[1])
 
 
-def parse_token(value: bytes) -> bytes | None:
-    """The first token of an unfolded value such as Content-Transfer-Encoding, or None."""
-    match = _TOKEN.match(strip_comments(value[:MAX_VALUE_BYTES]))
-    return match[1] if match else None
+def parse_words(value: bytes) -> bytes | None:
+    """The first token of an unfolded value such as Content-Transfer-Encoding, words joined (7 bit), or None."""
+    match = _WORDS.match(strip_comments(value[:MAX_VALUE_BYTES]))
+    return b"".join(match[0].split()) if match else None
 
 
 def parse_tokens(value: bytes) -> list[bytes]:
@@ -110,6 +113,7 @@ def decode_parameter(params: Parameters, name: bytes) -> str | None:
     """A parameter as text for people: RFC 2231 charset and %XX, or RFC 2047 words as senders misuse them."""
     extended = name + b"*"
     for key, value in params:
+        key = key.lower()
         if key == extended:
             charset, _, rest = value.partition(b"'")
             text = rest.partition(b"'")[2] if rest else value
@@ -142,7 +146,7 @@ def _parameters(value: bytes, start: int) -> Parameters:
     for match in _PARAMETER.finditer(value, start):
         name, quoted, token = match.groups()
         split = split or b"*" in name
-        params.append((name.lower(), token.rstrip() if quoted is None else _unquote(quoted)))
+        params.append((name, token.rstrip() if quoted is None else _unquote(quoted)))
         if len(params) == MAX_PARAMETERS:
             break
     return _join_sections(params) if split else tuple(params)

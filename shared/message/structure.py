@@ -16,8 +16,8 @@ from shared.message.media import (
     decode_parameter,
     parse_disposition,
     parse_media,
-    parse_token,
     parse_tokens,
+    parse_words,
 )
 from shared.message.octets import count_lines, cut, find
 
@@ -38,7 +38,7 @@ MAX_BOUNDARY_BYTES = 1000
 """RFC 2046 §5.1.1 says 70."""
 
 _ENCODINGS = (b"7bit", b"8bit", b"base64", b"quoted-printable", b"binary")
-_DELIMITER_END = re.compile(rb"(--)?[ \t]*+(?:\r?\n|\Z)")
+_DELIMITER_END = re.compile(rb"[ \t]*+(--)?[ \t]*+(?:\r?\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,30 +82,40 @@ class Part:
         return encoding_of(self.headers)
 
     @property
+    def written_encoding(self) -> bytes:
+        """The same with its capitals."""
+        value = self.headers.get(b"content-transfer-encoding")
+        return (parse_words(value) if value else None) or b"7bit"
+
+    @property
     def disposition(self) -> Disposition | None:
         """Content-Disposition, if it says anything."""
-        value = self.headers.get(b"content-disposition")
-        return parse_disposition(value) if value else None
+        found = None
+        for value in self.headers.get_all(b"content-disposition"):
+            found = parse_disposition(value) or found
+            if found is not None and found.params:
+                break  # of several the first one with parameters counts, or else the last
+        return found
 
     @property
     def content_id(self) -> bytes | None:
         """Content-ID as it stands."""
-        return self.headers.get(b"content-id")
+        return self.headers.first(b"content-id")
 
     @property
     def description(self) -> bytes | None:
         """Content-Description, encoded words untouched."""
-        return self.headers.get(b"content-description")
+        return self.headers.first(b"content-description")
 
     @property
     def md5(self) -> bytes | None:
         """Content-MD5 (RFC 1864)."""
-        return self.headers.get(b"content-md5")
+        return self.headers.first(b"content-md5")
 
     @property
     def location(self) -> bytes | None:
         """Content-Location (RFC 2557)."""
-        return self.headers.get(b"content-location")
+        return self.headers.first(b"content-location")
 
     @property
     def languages(self) -> list[bytes]:
@@ -136,7 +146,7 @@ class Part:
 def encoding_of(headers: Headers) -> bytes:
     """A part's transfer encoding in lower case, 7bit when its header names none (RFC 2045 §6.1)."""
     value = (headers.get(b"content-transfer-encoding") or b"7bit").lower()
-    return value if value in _ENCODINGS else parse_token(value) or b"7bit"
+    return value if value in _ENCODINGS else parse_words(value) or b"7bit"
 
 
 def parse_structure(data: Octets) -> Part:

@@ -18,7 +18,10 @@ END = (None, None, None, None)
     ("value", "expected"),
     [
         (b"", []),
-        (b" , ,", []),
+        (
+            b" , ,",
+            [(None, None, b"MISSING_MAILBOX", b"MISSING_DOMAIN"), (None, None, b"MISSING_MAILBOX", b"MISSING_DOMAIN")],
+        ),
         (b"a@b", [(None, None, b"a", b"b")]),
         (b"Alice <a@b>", [(b"Alice", None, b"a", b"b")]),
         (b"Alice<a@b>", [(b"Alice", None, b"a", b"b")]),
@@ -26,10 +29,11 @@ END = (None, None, None, None)
         (b"J. Q. Public <a@b>", [(b"J. Q. Public", None, b"a", b"b")]),
         (b'"" <a@b>', [(None, None, b"a", b"b")]),
         (b"c@d (Carl (the great) X)", [(b"Carl (the great) X", None, b"c", b"d")]),
-        (b"(first) Al (x) ice (y) <a@b>", [(b"Al  ice", None, b"a", b"b")]),
+        (b"(first) Al (x) ice (y) <a@b>", [(b"Al ice", None, b"a", b"b")]),
         (b'"a \\"b\\" c" <a@b>', [(b'a "b" c', None, b"a", b"b")]),
         (b'"x y"@z', [(None, None, b"x y", b"z")]),
-        (b"a . b @ c . d", [(None, None, b"a.b", b"c.d")]),
+        (b"a . b @ c . d", [(b"a.  b", None, b"MISSING_MAILBOX", b"MISSING_DOMAIN")]),
+        (b"a .b @ c . d", [(None, None, b"a.b", b"c.d")]),
         (b"a@[192.0.2.1]", [(None, None, b"a", b"[192.0.2.1]")]),
         (b"<@r1,@r2:c@d>", [(None, b"@r1,@r2", b"c", b"d")]),
         (b"undisclosed-recipients:;", [(None, None, b"undisclosed-recipients", None), END]),
@@ -46,19 +50,24 @@ END = (None, None, None, None)
         (b"G: a@b", [(None, None, b"G", None), (None, None, b"a", b"b"), END]),
         (b"foo", [(None, None, b"foo", b"MISSING_DOMAIN")]),
         (b"Foo <bar>", [(b"Foo", None, b"bar", b"MISSING_DOMAIN")]),
-        (b"Foo <@bar>", [(b"Foo", None, b"MISSING_MAILBOX", b"bar")]),
+        (b"Foo <@bar>", [(b"Foo", b"INVALID_ROUTE", b"MISSING_MAILBOX", b"MISSING_DOMAIN")]),
         (b"<>", [(None, None, b"MISSING_MAILBOX", b"MISSING_DOMAIN")]),
-        (b"Foo <a@b", [(b"Foo", None, b"a", b"b")]),
-        (b"a@b <c@d>", [(b"a@b", None, b"c", b"d")]),
+        (b"Foo <a@b", [(b"Foo", None, b"a", b"SYNTAX_ERROR")]),
+        (b"a@b <c@d>, e@f", [(None, None, b"a", b"b"), (None, None, b"e", b"f")]),
         (b"caf\xe9 <a@b>", [(b"caf\xe9", None, b"a", b"b")]),
         (b"=?utf-8?q?a?= <a@b>", [(b"=?utf-8?q?a?=", None, b"a", b"b")]),
         (b"(unclosed", []),
-        (b'"unclosed', [(None, None, b"unclosed", b"MISSING_DOMAIN")]),
+        (b'"unclosed', [(None, None, b"MISSING_MAILBOX", b"MISSING_DOMAIN")]),
         (b"a@b; c@d", [(None, None, b"a", b"b"), (None, None, b"c", b"d")]),
     ],
 )
 def test_addresses(value, expected):
     assert [tuple(address)[:4] for address in parse_addresses(value)] == expected
+
+
+def test_for_an_envelope_nothing_counts_after_junk():
+    assert [entry.mailbox for entry in parse_addresses(b"a@b; c@d, e@f", to_the_end=False)] == [b"a"]
+    assert [entry.mailbox for entry in parse_addresses(b"a@b; c@d x, e@f")] == [b"a", b"c", b"e"]
 
 
 @given(st.binary(max_size=200) | st.text('a@b<>,:;"\\() .[]', max_size=60).map(str.encode))

@@ -78,11 +78,11 @@ def test_bodystructure_of_a_multipart():
     body, extended = render_bodystructure(parse_structure(SIMPLE))
     assert body == (
         b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 5 0)'
-        b'("text" "html" ("charset" "utf-8") "<c@x>" "what it is" "quoted-printable" 10 2) "mixed")'
+        b'("text" "html" ("charset" "utf-8") "<c@x>" "what it is" "Quoted-Printable" 10 2) "mixed")'
     )
     assert extended == (
         b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 5 0 NIL NIL NIL NIL)'
-        b'("text" "html" ("charset" "utf-8") "<c@x>" "what it is" "quoted-printable" 10 2 "Q2hlY2s=" '
+        b'("text" "html" ("charset" "utf-8") "<c@x>" "what it is" "Quoted-Printable" 10 2 "Q2hlY2s=" '
         b'("attachment" ("filename" "x y.html")) ("en" "de") "http://example.org/") "mixed" ("boundary" "b") '
         b"NIL NIL NIL)"
     )
