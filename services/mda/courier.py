@@ -21,7 +21,7 @@ from services.mda.isolation import IsolationFailed, render_isolated
 from services.mda.loading import GROUP_BYTES, Pending, Unreadable, groups, load
 from services.mda.routing import Route, Router
 from services.mda.scan import Scanning
-from services.mda.sieving import Sieving
+from services.mda.sieving import ScriptsStuck, Sieving
 from services.mda.unparsed import unparsed
 from shared.db import Database, Work
 from shared.db import load as load_queries
@@ -103,11 +103,11 @@ class Courier:
         self._router = Router(children)
         self._scanning = Scanning(database, panel or Panel(()), log, clock=clock)
         self._filtering = Filtering(folder)
-        self._sieving = Sieving(database, hostname, clock=clock)
         self._acting = Acting(children)
         self._announce = announce
         self._log = log
         self._limits = limits or Limits()
+        self._sieving = Sieving(database, hostname, stuck=self._limits.stuck, clock=clock)
         self._clock = clock
         self._large = asyncio.Semaphore(1)  # a message of any size is in memory: one at a time
 
@@ -260,9 +260,9 @@ class Courier:
         """Have the scripts of those who get the message decide; a message that failed before is delivered without."""
         trusted = [route for route in routes if route.entry.lease.deliveries <= MAX_DELIVERIES]
         try:
-            cases = await asyncio.wait_for(self._sieving.decide(trusted), self._limits.stuck)
-        except TimeoutError:
-            raise Stuck(f"scripts take over {self._limits.stuck} s: {routes[0].entry.id} …") from None
+            cases = await self._sieving.decide(trusted)
+        except ScriptsStuck as error:
+            raise Stuck(str(error)) from None
         for case in cases:
             case.route.plans[case.account.id] = await self._acting.plan(case)
 

@@ -29,9 +29,15 @@ if TYPE_CHECKING:
     from services.mda.routing import Route
 
 MAX_ROUNDS = 6  # times that one script runs because of what it asked or lost
+SLICE = 0.5  # seconds after which the thread gives the rest back; one script may take longer (shared.sieve.limits)
+BUDGET = 5.0  # seconds that an account's scripts may take in one batch; what comes after is kept without them
 MAX_ERROR = 500  # characters of an error that are kept
 
 sql = load("scripts")
+
+
+class ScriptsStuck(Exception):
+    """A thread that runs a script doesn't come back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -98,25 +104,28 @@ class Case:
 
 
 class Sieving:
-    """Runs scripts; one per process. `hostname` is what environment tells."""
+    """Runs scripts; one per process. `hostname` is for environment, `stuck` seconds are too long for one script."""
 
-    def __init__(self, database: Database, hostname: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Database, hostname: str, *, stuck: float = 120.0, clock: Callable[[], float] = time.time
+    ) -> None:
         self._database = database
         self._shelf = Shelf(database)
         self._memory = Memory(database)
         self._hostname = hostname
+        self._stuck = stuck
         self._clock = clock
 
     async def decide(self, routes: Sequence[Route]) -> list[Case]:
-        """Return what the scripts decide, for accounts that have any; DatabaseUnavailable."""
+        """Return what the scripts decide, for accounts that have any; DatabaseUnavailable, ScriptsStuck."""
         accounts = {account.id: account.address for route in routes for account in route.receiving}
         suites = await self._shelf.of(accounts) if accounts else {}
         if not suites:
             return []
         cases = self._cases(routes, suites)
-        left = cases
+        left, used = cases, dict[int, float]()
         for _ in range(MAX_ROUNDS):
-            await asyncio.to_thread(self._run, left)
+            await self._execute(left, used)
             left = await self._recall(left) or await self._claim(cases)
             if not left:
                 break
@@ -135,12 +144,30 @@ class Sieving:
                     cases.append(Case(route, account, suites[account.id], message))
         return cases
 
-    def _run(self, cases: Iterable[Case]) -> None:
-        for case in cases:
+    async def _execute(self, cases: Sequence[Case], used: dict[int, float]) -> None:
+        """Run scripts in a thread, a slice at a time; `used` has the seconds that each account has had."""
+        begin = 0
+        while begin < len(cases):
+            running = asyncio.to_thread(self._run, cases, begin, used)
+            try:
+                begin = await asyncio.wait_for(running, self._stuck)
+            except TimeoutError:
+                raise ScriptsStuck(f"a script takes over {self._stuck} s: {cases[begin].claimant} …") from None
+
+    def _run(self, cases: Sequence[Case], begin: int, used: dict[int, float]) -> int:
+        """Run cases from one on; return which is the next."""
+        until = time.perf_counter() + SLICE
+        for number in range(begin, len(cases)):
+            case = cases[number]
             began = time.perf_counter()
-            case.result = self._result(case)
-            SIEVE_SECONDS.observe(time.perf_counter() - began)
+            case.result = self._result(case) if used.get(case.account.id, 0.0) < BUDGET else _kept(case, _TOO_SLOW)
+            ended = time.perf_counter()
+            used[case.account.id] = used.get(case.account.id, 0.0) + ended - began
+            SIEVE_SECONDS.observe(ended - began)
             SIEVE_RUNS.labels("error" if case.error else "ok").inc()
+            if ended >= until:
+                return number + 1
+        return len(cases)
 
     def _result(self, case: Case) -> Result:
         scripts = case.suite.scripts
@@ -207,6 +234,9 @@ class Sieving:
 
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
+
+
+_TOO_SLOW = SieveError(1, 1, f"the scripts took more than {BUDGET} s for messages that came together")
 
 
 def _message(entry: Entry) -> Message:

@@ -7,6 +7,8 @@ import time
 import orjson
 import pytest
 
+from services.mda import sieving
+from services.mda.courier import Stuck
 from shared.address import parse_address
 from shared.directory import admin
 from shared.journal.reference import Reference
@@ -442,3 +444,33 @@ async def test_a_disabled_account_runs_nothing(office, desk):
     await office.accept("bob", message=ADDRESSED)
     await office.work()
     assert {envelope.kind for envelope, _ in await office.relayed()} == {Kind.BOUNCE}
+
+
+async def test_scripts_that_take_too_long_are_left_out_and_others_run(office, desk, monkeypatch):
+    number = await desk.use("bob", "discard;")
+    await desk.use("eve", "discard;")
+    real = sieving.Sieving._result
+
+    def slow(self, case):
+        if case.account.id == number:
+            time.sleep(0.06)
+        return real(self, case)
+
+    monkeypatch.setattr(sieving.Sieving, "_result", slow)
+    monkeypatch.setattr(sieving, "BUDGET", 0.1)
+    monkeypatch.setattr(sieving, "SLICE", 0.05)
+    for _ in range(4):
+        await office.accept("bob", "eve")
+    await office.work()
+    assert (len(await office.inbox("bob")), len(await office.inbox("eve"))) == (2, 0)
+    assert "took more than" in (await desk.scripts.last_error(number)).message
+
+
+async def test_a_script_that_never_ends_ends_the_process(office, desk, monkeypatch):
+    await desk.use("bob", "discard;")
+    monkeypatch.setattr(office.courier._sieving, "_stuck", 0.05)
+    monkeypatch.setattr(sieving.Sieving, "_result", lambda self, case: time.sleep(0.3))
+    await office.accept("bob")
+    (lease,) = await office.queue.read(Lane.DELIVERY, 64, 0)
+    with pytest.raises(Stuck, match="a script takes over"):
+        await office.courier.work([lease])
