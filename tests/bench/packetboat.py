@@ -66,7 +66,12 @@ class Packetboat:
         """Begin with an empty volume and a database that has only the accounts."""
         shutil.rmtree(self._data, ignore_errors=True)
         self._data.mkdir(parents=True)
-        asyncio.run(_seed(self._database_url or f"sqlite:///{self._data / 'packetboat.db'}", self._script))
+        asyncio.run(_seed(self.database_url, self._script))
+
+    @property
+    def database_url(self) -> str:
+        """Where its SQL is."""
+        return self._database_url or f"sqlite:///{self._data / 'packetboat.db'}"
 
     def start(self) -> None:
         """Start the chosen services."""

@@ -100,6 +100,7 @@ def test_scenario_and_row_names_are_unique_and_cover_the_issue() -> None:
         "accept", "accept-new", "accept-large", "accept-latency", "end-to-end", "relay-drain", "relay-inject",
         "imap-login", "imap-login-shipped", "imap-envelope", "imap-envelope-cold", "imap-flags", "imap-body",
         "imap-search", "imap-move", "imap-append", "imap-idle", "imap-idle-hibernated", "pop3", "imap-mix", "scale-1",
+        "imap-search-indexed",
     } <= set(names)  # fmt: skip
 
 

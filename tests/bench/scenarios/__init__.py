@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tests.bench.scenario import Scenario
-from tests.bench.scenarios import accept, end_to_end, imap_clients, imap_idle, imap_large, relay, sieve
+from tests.bench.scenarios import (
+    accept,
+    end_to_end,
+    imap_clients,
+    imap_idle,
+    imap_large,
+    imap_search_indexed,
+    relay,
+    sieve,
+)
 
 ALL: tuple[Scenario, ...] = (
     *accept.SCENARIOS,
@@ -11,6 +20,7 @@ ALL: tuple[Scenario, ...] = (
     *sieve.SCENARIOS,
     *relay.SCENARIOS,
     *imap_large.SCENARIOS,
+    *imap_search_indexed.SCENARIOS,
     *imap_clients.SCENARIOS,
     *imap_idle.SCENARIOS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from tests.bench.accounts import ACCOUNTS
@@ -24,7 +25,7 @@ def prepare(server: Server, setting: Setting) -> None:
     """Fill the mailbox, then read it once in each way, so that Dovecot has cached what it caches."""
     _fill(server, setting)
     server.start()
-    reader = _open(server, setting)
+    reader = open_mailbox(server, setting)
     for command in (ENVELOPE, FLAGS, BODY):
         reader.command(command)
     reader.close()
@@ -46,7 +47,7 @@ def measure_envelope(server: Server, setting: Setting) -> Samples:
 def _list_after_restart(server: Server, setting: Setting) -> tuple[Sample, Sample]:
     drop_page_cache()
     server.start()
-    reader = _open(server, setting)
+    reader = open_mailbox(server, setting)
     cold = _fetch(reader, ENVELOPE, server, setting, once=True)
     warm = _fetch(reader, ENVELOPE, server, setting)
     reader.close()
@@ -57,7 +58,7 @@ def _list_after_restart(server: Server, setting: Setting) -> tuple[Sample, Sampl
 def measure_fetch(row: str, command: bytes, server: Server, setting: Setting) -> Samples:
     """Milliseconds from the command to its OK, when it has been given before."""
     server.start()
-    reader = _open(server, setting)
+    reader = open_mailbox(server, setting)
     reader.command(command)
     sample = _fetch(reader, command, server, setting)
     reader.close()
@@ -72,7 +73,8 @@ def _fill(server: Server, setting: Setting) -> None:
     server.stop()
 
 
-def _open(server: Server, setting: Setting) -> ImapReader:
+def open_mailbox(server: Server, setting: Setting) -> ImapReader:
+    """Log in and select the mailbox, which has to be whole."""
     reader = ImapReader(server.imap, READER)
     found = reader.select("INBOX")
     if found != setting.sizes.mailbox:
@@ -91,15 +93,23 @@ def _fetch(reader: ImapReader, command: bytes, server: Server, setting: Setting,
 def measure_search(server: Server, setting: Setting) -> Samples:
     """Milliseconds of SEARCH TEXT without a hit and with a tenth of the messages as hits; the row is the slower."""
     server.start()
-    reader = _open(server, setting)
-    absent = _search(server, reader, setting, ABSENT_WORD, 0)
-    many = _search(server, reader, setting, SEARCH_WORD, -(-setting.sizes.mailbox // 10))
+    reader = open_mailbox(server, setting)
+    absent = search(server, reader, setting, ABSENT_WORD, 0)
+    many = search(server, reader, setting, SEARCH_WORD, -(-setting.sizes.mailbox // 10))
     reader.close()
     server.stop()
     return {"imap-search-none": absent, "imap-search-many": many}
 
 
-def _search(server: Server, reader: ImapReader, setting: Setting, word: str, expected: int) -> Sample:
+def search(
+    server: Server,
+    reader: ImapReader,
+    setting: Setting,
+    word: str,
+    expected: int,
+    notes: Mapping[str, float] | None = None,
+) -> Sample:
+    """Time SEARCH TEXT, which has to find so many messages."""
     command = f'SEARCH TEXT "{word}"'.encode()
     reader.command(command)  # warm on both sides
     with Meter(server, setting.work) as meter:
@@ -107,7 +117,9 @@ def _search(server: Server, reader: ImapReader, setting: Setting, word: str, exp
     hits = len(reader.reply.partition(b"* SEARCH")[2].partition(b"\r\n")[0].split())
     if hits != expected:
         raise AssertionError(f"{server.name}: {hits} hits for {word} instead of {expected}")
-    return meter.sample(milliseconds(times), work=setting.sizes.mailbox * len(times), notes={"hits": hits})
+    return meter.sample(
+        milliseconds(times), work=setting.sizes.mailbox * len(times), notes={"hits": hits, **(notes or {})}
+    )
 
 
 def measure_move(server: Server, setting: Setting) -> Samples:
