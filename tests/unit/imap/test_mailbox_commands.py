@@ -15,7 +15,7 @@ from shared.imap.command import Command, StatusItem
 from shared.imap.command_parser import BadCommand, parse_command
 from shared.imap.flags import ALL_BITS, DELETED, FLAGGED, SEEN
 from shared.imap.listing import Line, Return, Selection, Style, attributes, choose
-from shared.imap.mailbox_name import check_new_name, shared_name, split_shared
+from shared.imap.mailbox_name import ListPattern, check_new_name, shared_name, split_shared
 from shared.imap.metadata import BadEntry, Depth, Query, parse_entry
 from shared.imap.special_use import UnknownUse, parse_uses
 
@@ -214,6 +214,37 @@ def test_choose_with_parents() -> None:
         Line(by_name["gone"]),
         Line(by_name["up"], info, is_parent_only=True),
     ]
+
+
+NAMES = st.sampled_from(["a", "b", "ab"])
+TREES = st.lists(
+    st.tuples(st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.booleans(), st.booleans()),
+    unique_by=lambda entry: entry[0],
+    max_size=12,
+)
+
+
+@given(TREES, st.lists(st.sampled_from(["*", "%", "a", "a/%", "*b", "a*/b", ""]), min_size=1, max_size=2))
+def test_parents_are_shown_for_what_is_hidden_below(tree: list[tuple[str, bool, bool]], patterns: list[str]) -> None:
+    entries = [Entry(name, exists, subscribed=subscribed) for name, exists, subscribed in sorted(tree)]
+
+    def matches(name: str) -> bool:
+        return any(ListPattern(pattern).matches(name) for pattern in patterns if pattern)
+
+    want = {}
+    for entry in entries:
+        below = [other for other in entries if other.name.startswith(entry.name + "/") and other.subscribed]
+        if not matches(entry.name):
+            continue
+        if entry.subscribed:
+            want[entry.name] = bool(below), False
+        elif any(not matches(other.name) for other in below):
+            want[entry.name] = True, True
+    selection = frozenset((Selection.SUBSCRIBED, Selection.RECURSIVEMATCH))
+    found = {
+        line.entry.name: (bool(line.child_info), line.is_parent_only) for line in choose(entries, patterns, selection)
+    }
+    assert found == want
 
 
 def test_attributes() -> None:
