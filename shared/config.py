@@ -124,6 +124,11 @@ class CommonSettings(BaseSettings):
         sources = (init_settings, env_settings)
         return (*sources, TomlConfigSettingsSource(settings_cls, file)) if file else sources
 
+    @field_validator("scanners", mode="before")
+    @classmethod
+    def _nothing(cls, value: Any) -> Any:
+        return value or None  # compose passes "" for what isn't set
+
     @field_validator("listen")
     @classmethod
     def _addresses(cls, value: list[str]) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.config import CommonSettings
 from shared.operations.pruning import DAY, Ages
@@ -48,6 +49,11 @@ class MdaSettings(CommonSettings):
     mda_quarantine_age: float = Field(
         30 * DAY, gt=0, description="Seconds that mail stays in the quarantine before it is thrown away."
     )
+
+    @field_validator("mda_filters", mode="before")
+    @classmethod
+    def _no_folder(cls, value: Any) -> Any:
+        return value or None  # compose passes "" for what isn't set
 
     @property
     def filter_folder(self) -> Path | None:

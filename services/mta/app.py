@@ -149,7 +149,7 @@ class MtaWorker:
         configs = [config for config in load_scanners(self._settings.scanner_file) if config.at is Place.MTA]
         if not configs:
             return None
-        from services.mta.scan import Screening  # 20 MB that a worker without scanners needn't have
+        from services.mta.scan import Screening  # 10 MB that a worker without scanners needn't have
 
         settings, names = self._settings, ClientNames(Resolver(self._settings.resolver))
         upload, size = self._journal.large, settings.limits.message_size

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from email.header import Header
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +33,6 @@ from shared.journal.writer import LargeUpload
 from shared.message.envelope import Envelope, Lane, Recipient
 from shared.message.header import find_header_end
 from shared.message.verdict import Action, Change, HeaderChange, Verdict
-from shared.sieve.headertext import header_field
 
 REFUSED = "The message is refused"
 SPAM_REFUSED = "The message is refused as spam"
@@ -138,7 +138,7 @@ class Screening:
         if client.role is Role.MX:
             header = without_ours(header)
         changes = draft.changes + [
-            HeaderChange(Change.CHANGE, "Subject", header_field("Subject", verdict.subject)[len("Subject: ") : -2], 1)
+            HeaderChange(Change.CHANGE, "Subject", _encoded(verdict.subject), 1)
             for verdict in verdicts
             if verdict.subject
         ]
@@ -251,3 +251,10 @@ def refusal(verdict: Verdict, kind: type[MailFailure], code: int, status: str) -
     if verdict.status[:1] == status[:1]:
         status = verdict.status
     return kind(text[:MAX_REPLY_TEXT], code=code, status=status)
+
+
+def _encoded(subject: str) -> bytes:
+    """Return a Subject as a header has it; what is ASCII is encoded already, if it needs to be."""
+    subject = " ".join(subject.split())
+    text = subject if subject.isascii() else Header(subject, "utf-8", header_name="Subject").encode(linesep="\r\n")
+    return text.encode("ascii")
