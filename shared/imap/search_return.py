@@ -1,10 +1,11 @@
-"""What a client asks a search to return: RETURN and its options (RFC 4731, 5182, 5267, 6203, 9394)."""
+"""What a client asks a search to return: RETURN and its options (RFC 4731, 5182, 5267, 5465 §7, 6203, 9394)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
+from shared.imap.fetch import FetchAttribute, parse_fetch_items
 from shared.imap.grammar import Scanner, SyntaxFailure
 from shared.imap.limits import MAX_CONTEXT_TAGS, MAX_NUMBER, MAX_RETURN_OPTIONS
 
@@ -47,6 +48,7 @@ class Return:
 
     options: frozenset[ReturnOption] = frozenset((ReturnOption.ALL,))
     partial: Partial | None = None
+    items: tuple[FetchAttribute, ...] = ()  # what UPDATE shows of new messages (RFC 5465 §7)
 
     @property
     def saves_only(self) -> bool:
@@ -58,6 +60,7 @@ def parse_return(scanner: Scanner) -> Return:
     """Read the parentheses after RETURN (RFC 4466 §2.6.1)."""
     options: set[ReturnOption] = set()
     partials: list[Partial] = []
+    items: list[FetchAttribute] = []
 
     def option() -> None:
         name = scanner.atom_keyword()
@@ -69,13 +72,16 @@ def parse_return(scanner: Scanner) -> Return:
             options.add(ReturnOption(name))
         except ValueError:
             raise SyntaxFailure("Unknown RETURN option") from None
+        if name == b"UPDATE" and scanner.text.startswith(b" (", scanner.position):
+            scanner.space()
+            items.extend(parse_fetch_items(scanner))
 
     scanner.parenthesised(option, MAX_RETURN_OPTIONS, "RETURN options")
     if len(partials) > 1 or (partials and ReturnOption.ALL in options):
         raise SyntaxFailure("Expected one of ALL and PARTIAL, once")
     if not options and not partials:
         return Return()
-    return Return(frozenset(options), partials[0] if partials else None)
+    return Return(frozenset(options), partials[0] if partials else None, tuple(items))
 
 
 def parse_partial(scanner: Scanner) -> Partial:

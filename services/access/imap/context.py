@@ -13,15 +13,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from services.access.imap import fetch
 from services.access.imap.matching import matching
 from services.access.imap.outcome import Outcome, done, rejected
 from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.esearch import Origin, update
+from shared.imap.fetch import FetchAttribute
 from shared.imap.limits import MAX_CONTEXT_RESULTS, MAX_CONTEXTS, MAX_NUMBER, MAX_SORTED_RESULTS
 from shared.imap.response import Condition
 from shared.imap.search import InUids, SearchKey, Sequences, Uids, bind, transform
-from shared.imap.sequence import Range, compact
+from shared.imap.sequence import Range, SequenceSet, compact
 from shared.imap.sort import Sortable, SortCriterion, place
 from shared.mailbox.messages import Changes
 
@@ -40,6 +42,7 @@ class Kept:
     origin: Origin
     key: SearchKey
     uids: array[int]
+    items: tuple[FetchAttribute, ...] = ()  # what to show of new messages that enter it (RFC 5465 §7)
     criteria: tuple[SortCriterion, ...] = ()
     ordered: list[Sortable] = field(default_factory=list)
 
@@ -76,9 +79,11 @@ class Kept:
         return changes
 
 
-def keep(session: ImapSession, origin: Origin, key: SearchKey, uids: Sequence[int]) -> None:
+def keep(
+    session: ImapSession, origin: Origin, key: SearchKey, uids: Sequence[int], items: tuple[FetchAttribute, ...]
+) -> None:
     """Keep a search's result up to date, or say that it isn't."""
-    _keep(session, Kept(origin, _fixed(session.the_selected(), key), array("I", uids)), MAX_CONTEXT_RESULTS)
+    _keep(session, Kept(origin, _fixed(session.the_selected(), key), array("I", uids), items), MAX_CONTEXT_RESULTS)
 
 
 def keep_sorted(
@@ -87,10 +92,11 @@ def keep_sorted(
     key: SearchKey,
     criteria: tuple[SortCriterion, ...],
     ordered: list[Sortable],
+    items: tuple[FetchAttribute, ...],
 ) -> None:
     """Keep a sorted result up to date, or say that it isn't."""
     uids = array("I", sorted(message.uid for message in ordered))
-    kept = Kept(origin, _fixed(session.the_selected(), key), uids, criteria, ordered)
+    kept = Kept(origin, _fixed(session.the_selected(), key), uids, items, criteria, ordered)
     _keep(session, kept, MAX_SORTED_RESULTS)
 
 
@@ -111,6 +117,7 @@ class Following:
         self._session = session
         self._selected = session.the_selected()
         self._with_expunges = with_expunges
+        self._last = self._selected.view.largest_uid
         self._gone = {row[0] for row in changes.rows if row[3] is not None} if with_expunges else set()
         self._changed = [row[0] for row in changes.rows if row[3] is None]
         self._entering: list[tuple[Kept, list[int]]] = []
@@ -132,7 +139,13 @@ class Following:
         for kept, uids in self._entering:
             known = [uid for uid in uids if uid in self._selected.view]
             if known and self._has_room(kept, len(known)):
+                await self._show(kept, [uid for uid in known if uid > self._last])
                 self._tell(kept, added=await self._add(kept, known))
+
+    async def _show(self, kept: Kept, new: list[int]) -> None:
+        if kept.items and new:
+            shown = commands.Fetch(kept.origin.tag, SequenceSet(compact(new)), kept.items, uid=True)
+            await fetch.fetch(self._session, shown)
 
     async def _add(self, kept: Kept, uids: list[int]) -> list[Change]:
         if not kept.criteria:

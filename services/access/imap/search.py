@@ -52,7 +52,7 @@ async def search(session: ImapSession, command: commands.Search) -> Outcome:
     save(selected, returns, matches.uids)
     answer(session, Origin(command.tag, command.uid), returns, matches, matches.uids)
     if ReturnOption.UPDATE in returns.options:
-        context.keep(session, Origin(command.tag, command.uid), command.key, matches.uids)
+        context.keep(session, Origin(command.tag, command.uid), command.key, matches.uids, returns.items)
     return done(b"SEARCH completed")
 
 

@@ -51,7 +51,8 @@ async def sort_messages(session: ImapSession, command: commands.Sort) -> Outcome
     save(selected, command.returns, uids)
     answer(session, Origin(command.tag, command.uid), command.returns, matches, uids)
     if ReturnOption.UPDATE in command.returns.options:
-        context.keep_sorted(session, Origin(command.tag, command.uid), command.key, criteria, ordered)
+        origin = Origin(command.tag, command.uid)
+        context.keep_sorted(session, origin, command.key, criteria, ordered, command.returns.items)
     return done(b"SORT completed")
 
 
