@@ -158,6 +158,8 @@ class AppendParser:
         if self._messages > MAX_APPEND_MESSAGES:
             raise SyntaxFailure("Too many messages")
         scanner.space()
+        if self._messages > 1 and scanner.peek() == b" ":
+            scanner.space()  # IMAPClient writes two
         self._parts = 0
         flags, moment = FlagSet(), None
         if scanner.peek() == b"(":

@@ -12,7 +12,7 @@ _MONTH_NUMBERS = {name.lower(): number for number, name in enumerate(_MONTHS, 1)
 _DATE = re.compile(rb"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
 # date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
 _DATE_TIME = re.compile(
-    rb"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
+    rb"([ 0-9]?[0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
 )
 
 
@@ -32,7 +32,7 @@ def parse_date(text: bytes) -> date:
 
 
 def parse_date_time(text: bytes) -> datetime:
-    """Parse `17-Jul-1996 02:44:25 -0700` (the day may be padded with a space); raises BadDate."""
+    """Parse `17-Jul-1996 02:44:25 -0700` (the day padded with a space, or, as imapflow sends it, not at all); raises BadDate."""
     match = _DATE_TIME.fullmatch(text)
     if match is None:
         raise BadDate("not a date-time")

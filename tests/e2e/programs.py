@@ -23,6 +23,15 @@ def needs(*programs: str) -> None:
     pytest.skip(f"needs {', '.join(missing)}")
 
 
+def required(path: Path, what: str) -> None:
+    """Skip the test where something isn't installed; fail it where PACKETBOAT_REQUIRE_ALL is 1."""
+    if path.exists():
+        return
+    if os.environ.get("PACKETBOAT_REQUIRE_ALL") == "1":
+        pytest.fail(f"{what}: required here, and missing")
+    pytest.skip(f"needs {what}")
+
+
 def run(
     *command: str | Path,
     input: bytes = b"",
