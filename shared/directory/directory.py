@@ -32,6 +32,7 @@ LOGIN_NOTES_SIZE = 10_000
 LOGIN_NOTE_SECONDS = 600.0  # between two notes of when an account logged in
 HASHING_THREADS = 4  # 19 MiB each
 SRS_KEY_SECONDS = 60.0  # that the key which signs reverse-paths is used again
+SRS_SENDER_SECONDS = 3600.0  # between two notes that a long sender is in use
 
 sql = load("directory")
 V = TypeVar("V")
@@ -56,6 +57,7 @@ class Directory:
         self._verified = VerifiedPasswords(clock) if verified is None else verified
         self._noted: _Cache[bool] = _Cache(LOGIN_NOTES_SIZE, LOGIN_NOTE_SECONDS, clock)
         self._srs_key: _Cache[bytes] = _Cache(1, SRS_KEY_SECONDS, clock)
+        self._srs_senders: _Cache[bool] = _Cache(CACHE_SIZE, SRS_SENDER_SECONDS, clock)
         self._hashing = asyncio.Semaphore(HASHING_THREADS)
 
     async def verify(self, address: Address) -> Verdict:
@@ -95,7 +97,7 @@ class Directory:
     async def return_path(self, sender: Address, domain: str) -> Address:
         """Return the reverse-path of mail that `domain` of ours sends on: rewritten (SRS) unless it is ours itself.
 
-        One that would be too long rewritten stays as it is.
+        One that would be too long rewritten is stored.
         """
         if await self.is_local_domain(sender.domain):
             return sender
@@ -103,7 +105,14 @@ class Directory:
         if key is None:
             key = await self._database.write(srs.newest_key, os.urandom(32), time.time_ns() // 1000)
             self._srs_key.put("", key)
-        return srs.rewrite(sender, domain, key, time.time()) or sender
+        rewritten = srs.rewrite(sender, domain, key, time.time())
+        if rewritten is not None:
+            return rewritten
+        token = srs.token_of(sender)
+        if self._srs_senders.get(token) is None:
+            await self._database.write(srs.keep, token, str(sender), time.time_ns() // 1000)
+            self._srs_senders.put(token, True)
+        return srs.rewrite_stored(token, domain, key, time.time())
 
     async def authenticate(self, login: str, password: str) -> Account | None:
         """Check a password against the account's credentials; None if it is wrong or may not log in."""

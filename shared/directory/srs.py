@@ -2,6 +2,7 @@
 
     SRS0=<hash>=<day>=<domain>=<local>@ours       the first time
     SRS1=<hash>=<first forwarder>=<rest>@ours     for a path that was rewritten elsewhere before
+    SRS0=<hash>=<day>=<token>.stored=@ours        for a sender whose address is too long: SQL knows it by the token
 
 The hash (30 bits of an HMAC) keeps others from using us as a relay; the day ends what a path is good for.
 """
@@ -15,11 +16,13 @@ import time
 from base64 import b32encode
 from collections.abc import Sequence
 
-from shared.address import MAX_LOCAL, Address, AddressError, normalise_domain
+from shared.address import MAX_LOCAL, Address, AddressError, normalise_domain, parse_address
 from shared.db import Work, load
 
 VALID_DAYS = 21
 HASH_LENGTH = 6  # characters of base32
+TOKEN_LENGTH = 26  # characters of base32: 130 bits of a hash of the address
+STORED = ".stored"  # in the place of a domain that there can't be
 DAYS = 1024  # two characters of base32
 DAY = 86_400  # seconds
 
@@ -58,9 +61,29 @@ def restore(address: Address, keys: Sequence[bytes], now: float) -> Address | No
 
 
 def returning(address: Address) -> Work[Address | None]:
-    """Restore an address with the keys that SQL has."""
+    """Restore an address with the keys, and the long addresses, that SQL has."""
     rows = yield sql.srs_keys()
-    return restore(address, [bytes.fromhex(row["key"]) for row in rows], time.time())
+    origin = restore(address, [bytes.fromhex(row["key"]) for row in rows], time.time())
+    if origin is None or not origin.domain.endswith(STORED):
+        return origin
+    stored = yield sql.srs_sender(token=origin.domain.removesuffix(STORED))
+    return parse_address(stored[0]["address"]) if stored else None
+
+
+def token_of(sender: Address) -> str:
+    """Return what stands for an address that is too long."""
+    return b32encode(hashlib.sha256(str(sender).encode()).digest()).decode().lower()[:TOKEN_LENGTH]
+
+
+def rewrite_stored(token: str, domain: str, key: bytes, now: float) -> Address:
+    """Return a reverse-path that leads to a stored sender."""
+    body = f"{_day(now)}={token}{STORED}="
+    return Address(f"SRS0={_hash(key, body)}={body}", domain)
+
+
+def keep(token: str, sender: str, now: int) -> Work[None]:
+    """Store a sender, or note that it is still in use; `now` in microseconds."""
+    yield sql.keep_srs_sender(token=token, address=sender, now=now)
 
 
 def newest_key(fresh: bytes, now: int) -> Work[bytes]:
@@ -78,7 +101,7 @@ def _first_path(body: str, now: float) -> Address | None:
     written = _number(day)
     if written is None or (int(now // DAY) - written + 1) % DAYS > VALID_DAYS + 1:  # one's clock may be behind
         return None
-    return _address(local, domain)
+    return Address("", domain.lower()) if domain.lower().endswith(STORED) and not local else _address(local, domain)
 
 
 def _second_path(body: str) -> Address | None:

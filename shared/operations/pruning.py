@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.db import Database, Rows, Work, load
+from shared.directory.srs import VALID_DAYS
 from shared.ids import encode
 from shared.journal.segments import SegmentKind, list_segments
 from shared.mailbox.quarantine import prune_quarantine
@@ -23,6 +24,7 @@ DAY = 86_400.0
 MARGIN = 7 * DAY  # an outcome this much older than every unsettled segment has no record in one
 BATCH = 500  # rows in one transaction
 MAX_BATCHES = 200  # of each kind in one pass
+SRS_AGE = (VALID_DAYS + 1) * DAY  # after its last use a long sender's reverse-path has expired
 
 sql = load("admin")
 outstanding_sql = load("outstanding")
@@ -53,6 +55,7 @@ async def prune_history(
         "audit": await _prune(database, "prune_audit", now - ages.audit),
         "quarantine": await prune_quarantine(database, int((now - ages.quarantine) * 1e6), int(now * 1e6)),
         "sieve_memory": await _prune(database, "prune_memory", now),
+        "srs_senders": await _prune(database, "prune_srs_senders", now - SRS_AGE),
         "idempotency": await database.write(_prune_idempotency, int(now * 1e6) - KEPT),
     }
 
@@ -103,7 +106,7 @@ def _delete_ledger(rows: Rows) -> Work[None]:
 
 
 def _prune_batch(query: str, before: int) -> Work[int]:
-    queries = scripts_sql if query == "prune_memory" else sql
+    queries = scripts_sql if query in ("prune_memory", "prune_srs_senders") else sql
     rows = yield getattr(queries, query)(before=before, limit=BATCH)
     return len(rows)
 

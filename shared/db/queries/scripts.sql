@@ -107,3 +107,14 @@ SELECT key FROM srs_key ORDER BY id DESC LIMIT 5
 
 -- name: insert_srs_key
 INSERT INTO srs_key (key, created_at) SELECT :key, :now WHERE NOT EXISTS (SELECT 1 FROM srs_key)
+
+-- name: keep_srs_sender
+INSERT INTO srs_sender (token, address, used_at) VALUES (:token, :address, :now)
+ON CONFLICT (token) DO UPDATE SET used_at = excluded.used_at
+
+-- name: srs_sender
+SELECT address FROM srs_sender WHERE token = :token
+
+-- name: prune_srs_senders
+DELETE FROM srs_sender WHERE token IN (
+  SELECT token FROM srs_sender WHERE used_at < :before ORDER BY used_at LIMIT :limit) RETURNING token

@@ -47,3 +47,11 @@ CREATE TABLE srs_key (
   key TEXT NOT NULL,                                -- 256 random bits, hexadecimal
   created_at BIGINT NOT NULL
 );
+
+-- Senders whose address would be too long rewritten: the reverse-path has the token instead.
+CREATE TABLE srs_sender (
+  token TEXT NOT NULL PRIMARY KEY,
+  address TEXT NOT NULL,
+  used_at BIGINT NOT NULL
+) @clustered@;
+CREATE INDEX srs_sender_used ON srs_sender (used_at);

@@ -131,6 +131,21 @@ async def test_redirects_go_by_way_of_us(office, desk):
     assert (returned.sender, returned.recipients[0].address) == ("", "Writer@out.test")
 
 
+async def test_a_long_sender_comes_back_too(office, desk):
+    await desk.use("bob", 'redirect "x@far.test";')
+    sender = f"bounces+123456-abcdef-bob=b.test@{'long-name.' * 4}news.test"
+    for _ in range(2):
+        await office.accept("bob", sender=sender)
+    await office.work()
+    paths = {envelope.sender for envelope, _ in await office.relayed()}
+    (path,) = paths
+    assert len(path.rpartition("@")[0]) <= 64
+    expansion = await office.directory.expand(parse_address(path.upper()))
+    assert [str(address) for address in expansion.forwards] == [sender]
+    unknown = await office.directory.expand(parse_address(path.replace("stored", "stores")))
+    assert not unknown.forwards
+
+
 async def test_a_redirect_to_one_of_us_stays_here_and_keeps_its_sender(office, desk):
     await desk.use("bob", 'require "copy"; redirect :copy "eve@b.test";')
     await office.account("eve")
