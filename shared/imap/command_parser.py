@@ -224,8 +224,8 @@ def _parse_sequence_match(scanner: Scanner) -> tuple[tuple[Range, ...], tuple[Ra
 
 def _known_set(scanner: Scanner) -> SequenceSet:
     known = scanner.sequence_set()
-    if known.has_star:
-        raise SyntaxFailure("A set of what is known has no *")
+    if known.has_star or known.saved:
+        raise SyntaxFailure("A set of what is known has no * and no $")
     return known
 
 

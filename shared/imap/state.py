@@ -162,6 +162,8 @@ def needs_numbers(command: Command) -> bool:
             return command.resync is not None and bool(command.resync.sequences)
         case commands.Search() | commands.Sort() | commands.Thread():
             return not command.uid or names_sequences(command.key)
+        case commands.MultiSearch():
+            return names_sequences(command.key)
         case _:
             return getattr(command, "uid", True) is False
 
