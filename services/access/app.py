@@ -147,7 +147,7 @@ class AccessWorker:
             redis=self._redis,
             logins=Logins(self._directory, LoginThrottle(self._redis), self._log),
             mailboxes=Mailboxes(self._database, announce=self._announcer),
-            acl=Acl(self._database),
+            acl=Acl(self._database, self._announcer),
             metadata=Metadata(self._database, self._announcer),
             messages=Messages(self._database, announce=self._announcer),
             content=content,

@@ -119,16 +119,16 @@ def _look(data: Path, work: Callable[[], Work[T]]) -> T:
     return _told(run)
 
 
-def _change(data: Path, work: Callable[[Actor, int], Work[int]]) -> None:
-    """Do a change and wake the account's sessions, if Redis is there."""
+def _change(data: Path, work: Callable[[Actor, int], Work[set[int]]]) -> None:
+    """Do a change and wake the sessions that may see it, if Redis is there."""
 
     async def run() -> None:
         async with database_of(data) as database:
             actor = Actor(f"cli:{getpass.getuser()}")
-            account_id = await database.write(work, actor, time.time_ns() // 1000)
+            account_ids = await database.write(work, actor, time.time_ns() // 1000)
         redis = connect_redis(settings_for(data).redis)
         with contextlib.suppress(RedisError, OSError):
-            await Publisher(redis).publish([account_id])
+            await Publisher(redis).publish(account_ids)
         await redis.aclose()
 
     _told(run)

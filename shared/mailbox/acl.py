@@ -7,7 +7,7 @@ directly), `@domain` (all of its accounts) or `anyone`; with `-` before it, its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -55,11 +55,19 @@ class Change(Enum):
     REMOVE = "-"
 
 
-class Acl:
-    """Rights on all mailboxes; one per process."""
+def _nobody(account_ids: Iterable[int]) -> None:
+    """Announce to nobody: for tools and tests."""
 
-    def __init__(self, database: Database) -> None:
+
+class Acl:
+    """Rights on all mailboxes; one per process.
+
+    `announce` is told the accounts that a change concerns, as far as they are named, after its commit.
+    """
+
+    def __init__(self, database: Database, announce: Callable[[Iterable[int]], None] = _nobody) -> None:
         self._database = database
+        self._announce = announce
 
     async def find(self, user: User, address: str, name: str) -> Access:
         """Return a mailbox of some account and the user's rights in it; NoSuchMailbox also if there are none."""
@@ -87,11 +95,11 @@ class Acl:
 
     async def change(self, mailbox: Mailbox, identifier: str, change: Change, rights: str) -> None:
         """Set, add or take away rights of an identifier; LimitReached."""
-        await self._database.write(change_entry, mailbox, identifier, change, rights)
+        self._announce(await self._database.write(change_entry, mailbox, identifier, change, rights))
 
     async def remove(self, mailbox: Mailbox, identifier: str) -> None:
         """Remove an entry; harmless if there is none."""
-        await self._database.write(change_entry, mailbox, identifier, Change.REPLACE, "")
+        self._announce(await self._database.write(change_entry, mailbox, identifier, Change.REPLACE, ""))
 
 
 def require(rights: str, needed: str) -> None:
@@ -159,18 +167,20 @@ def entries(mailbox_id: int) -> Work[list[tuple[str, str]]]:
     return [(row["identifier"], row["rights"]) for row in rows]
 
 
-def change_entry(mailbox: Mailbox, identifier: str, change: Change, rights: str) -> Work[None]:
-    """Set, add or take away rights; an entry without any is removed."""
+def change_entry(mailbox: Mailbox, identifier: str, change: Change, rights: str) -> Work[set[int]]:
+    """Set, add or take away rights, and return whose sessions may see it; an entry without any is removed."""
     yield mailbox_sql.lock_account(account_id=mailbox.account_id)
     yield from find(mailbox.account_id, mailbox.name)
     present = dict((yield from entries(mailbox.id)))
     wanted = _changed(present.get(identifier, ""), change, rights)
     if not wanted:
         yield sql.delete_entry(mailbox_id=mailbox.id, identifier=identifier)
-        return
-    if identifier not in present and len(present) >= MAX_ENTRIES:
+    elif identifier not in present and len(present) >= MAX_ENTRIES:
         raise LimitReached("The mailbox has too many entries")
-    yield sql.set_entry(mailbox_id=mailbox.id, identifier=identifier, rights=wanted)
+    else:
+        yield sql.set_entry(mailbox_id=mailbox.id, identifier=identifier, rights=wanted)
+    named = yield sql.owner(address=identifier.removeprefix(NEGATIVE))
+    return {mailbox.account_id, *(row["id"] for row in named)}
 
 
 def inherit(parent_id: int, children: Iterable[int]) -> Work[None]:

@@ -30,8 +30,8 @@ def listing(address: str) -> Work[list[Listed]]:
     return (yield from mailboxes.list_mailboxes(account.id))
 
 
-def create(actor: Actor, address: str, name: str, uses: list[str], now: int) -> Work[int]:
-    """Create a mailbox and the parents it lacks, `now` in microseconds; return the account's id."""
+def create(actor: Actor, address: str, name: str, uses: list[str], now: int) -> Work[set[int]]:
+    """Create a mailbox and the parents it lacks, `now` in microseconds; return whose sessions may see it."""
     account = yield from own_account(address)
     try:
         checked, use = check_new_name(name), parse_uses(one.encode() for one in uses)
@@ -39,11 +39,11 @@ def create(actor: Actor, address: str, name: str, uses: list[str], now: int) -> 
         raise Unusable(str(error)) from None
     work = mailboxes.create(account.id, checked, now, use)
     yield from audited(actor, "mailbox.create", f"{account.address} {checked}", _state(account.id, checked), work, now)
-    return account.id
+    return {account.id}
 
 
-def rename(actor: Actor, address: str, old: str, new: str, now: int) -> Work[int]:
-    """Rename a mailbox with what is below it; return the account's id."""
+def rename(actor: Actor, address: str, old: str, new: str, now: int) -> Work[set[int]]:
+    """Rename a mailbox with what is below it; return whose sessions may see it."""
     account = yield from own_account(address)
     try:
         checked = check_new_name(new)
@@ -51,15 +51,15 @@ def rename(actor: Actor, address: str, old: str, new: str, now: int) -> Work[int
         raise Unusable(str(error)) from None
     work = mailboxes.rename(account.id, old, checked, now)
     yield from audited(actor, "mailbox.rename", f"{account.address} {old}", _state(account.id, checked), work, now)
-    return account.id
+    return {account.id}
 
 
-def delete(actor: Actor, address: str, name: str, now: int) -> Work[int]:
-    """Delete a mailbox with its messages; return the account's id."""
+def delete(actor: Actor, address: str, name: str, now: int) -> Work[set[int]]:
+    """Delete a mailbox with its messages; return whose sessions may see it."""
     account = yield from own_account(address)
     work = mailboxes.delete(account.id, name)
     yield from audited(actor, "mailbox.delete", f"{account.address} {name}", _state(account.id, name), work, now)
-    return account.id
+    return {account.id}
 
 
 def entries(address: str, name: str) -> Work[list[tuple[str, str]]]:
@@ -69,8 +69,8 @@ def entries(address: str, name: str) -> Work[list[tuple[str, str]]]:
     return [(account.address, ALL_RIGHTS), *(yield from acl.entries(mailbox.id))]
 
 
-def share(actor: Actor, address: str, name: str, identifier: str, rights: str, now: int) -> Work[int]:
-    """Set an identifier's rights, with + or - before them add or take some, none remove it; return the account's id."""
+def share(actor: Actor, address: str, name: str, identifier: str, rights: str, now: int) -> Work[set[int]]:
+    """Set an identifier's rights, with + or - before them add or take some, none remove it; return who may see it."""
     account = yield from own_account(address)
     mailbox = yield from find(account.id, name)
     who, change = identifier.lower(), Change(rights[:1] if rights[:1] in ("+", "-") else "")
@@ -84,8 +84,8 @@ def share(actor: Actor, address: str, name: str, identifier: str, rights: str, n
     except BadRights as error:
         raise Unusable(f"{error}: rights are some of {ALL_RIGHTS}") from None
     work = acl.change_entry(mailbox, who, change, letters)
-    yield from audited(actor, "acl.set", f"{account.address} {name}", lambda: _rights(mailbox.id, who), work, now)
-    return account.id
+    target = f"{account.address} {name}"
+    return (yield from audited(actor, "acl.set", target, lambda: _rights(mailbox.id, who), work, now))
 
 
 def _state(account_id: int, name: str) -> Callable[[], Work[Any]]:

@@ -15,7 +15,7 @@ ME, ALICE = Actor("cli:me"), "u0@a.test"
 
 async def test_making_renaming_and_deleting(world):
     write = world.database.write
-    assert await write(mailboxes.create, ME, ALICE, "Work/Boat", ["\\archive", "\\Junk"], 1) == world.account
+    assert await write(mailboxes.create, ME, ALICE, "Work/Boat", ["\\archive", "\\Junk"], 1) == {world.account}
     assert (await world.mailboxes.get(world.account, "Work/Boat")).special_use == "\\Archive \\Junk"
     await write(mailboxes.rename, ME, ALICE, "Work", "Ships", 2)
     await write(mailboxes.delete, ME, ALICE, "Ships/Boat", 3)
