@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from imapclient import IMAPClient
 
 from shared.directory import admin
 from tests.integration.access.conftest import ALICE, BOB, RunningAccess
@@ -180,3 +181,30 @@ def test_large_and_binary_annotations(running: RunningAccess) -> None:
         names = " ".join(f'/private/n{number * 11 + i} ""' for i in range(11))
         client.ok(f"SETMETADATA INBOX ({names})")
     assert client.command('SETMETADATA INBOX (/private/more "")')[1].startswith(b"NO [METADATA TOOMANY]")
+
+
+def test_a_real_client_shares_a_mailbox(access: RunningAccess) -> None:
+    running_imap = access.imap
+    with (
+        IMAPClient("127.0.0.1", port=access.imap, ssl=False) as alice,
+        IMAPClient("127.0.0.1", port=access.imap, ssl=False) as bob,
+    ):
+        alice.login(ALICE, "wonderland")
+        bob.login(BOB, "builder")
+        assert alice.namespace().other == (("Other Users/", "/"),)
+        alice.create_folder("Pläne")
+        alice.setacl("Pläne", BOB, "lrsi")
+        assert alice.getacl("Pläne") == [(ALICE.encode(), b"lrswipkxteacd"), (BOB.encode(), b"lrsi")]
+        name = f"Other Users/{ALICE}/Pläne"
+        assert name in [folder for _, _, folder in bob.list_folders()]
+        bob.subscribe_folder(name)
+        assert name in [folder for _, _, folder in bob.list_sub_folders()]
+        bob.append(name, HELLO)
+        assert bob.select_folder(name)[b"EXISTS"] == 1
+        assert bob.folder_status(name, ["MESSAGES", "UIDNEXT"]) == {b"MESSAGES": 1, b"UIDNEXT": 2}
+        access.in_database(admin.set_quota, ALICE, 1024 * 1024)
+        roots, quotas = alice.get_quota_root("INBOX")
+        assert roots.quota_roots == [ALICE]
+        assert [(quota.quota_root, quota.resource, quota.usage, quota.limit) for quota in quotas] == [
+            (ALICE, "STORAGE", 1, 1024)
+        ]
