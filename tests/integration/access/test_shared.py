@@ -184,7 +184,6 @@ def test_large_and_binary_annotations(running: RunningAccess) -> None:
 
 
 def test_a_real_client_shares_a_mailbox(access: RunningAccess) -> None:
-    running_imap = access.imap
     with (
         IMAPClient("127.0.0.1", port=access.imap, ssl=False) as alice,
         IMAPClient("127.0.0.1", port=access.imap, ssl=False) as bob,
