@@ -1,8 +1,8 @@
 """Many replicas, one account: clients that each believe what they are told, and must all believe the same.
 
 At least four access and two MDA processes over one SQL database and one Valkey. Clients change, copy, move,
-append, expunge and search at random while mail arrives; some go away in the middle and come back by QRESYNC,
-by CONDSTORE and by plain UID FETCH. Every response is checked against the client's model
+append, expunge and search at random while mail arrives and replicas are killed; some go away in the middle and
+come back by QRESYNC, by CONDSTORE and by plain UID FETCH. Every response is checked against the client's model
 (tests/tools/mailbox_model.py), and at the end all models against SQL. The seed is printed (`pytest -s`).
 """
 
@@ -48,6 +48,7 @@ ACCESS, MDA, CLIENTS = 4, 2, 20
 MOST_MESSAGES = 250  # in a mailbox, about: clients then rather expunge
 DELIVERIES = 15.0  # a second
 REMEMBERED = 6.0  # seconds until an expunge is forgotten: instead of a day
+KILLS = 10.0  # seconds between two replicas that are killed, and replaced
 QUIET = 3.0  # seconds that some clients are away before the end
 SETTLE_TIME = 60.0
 IDLE_LIMIT = 0.2  # seconds from a change in one replica to the client that idles in another
@@ -75,7 +76,7 @@ def replicas(tmp_path: Path, database_url: str, redis_server: ValkeyServer) -> I
     self_signed(tmp_path / "tls", "mail.a.test")
     url = f"unix://{redis_server.unix_socket_path}"
     asyncio.run(_flush(url))
-    env = {"PACKETBOAT_LOG_LEVEL": "warning"}
+    env = {"PACKETBOAT_LOG_LEVEL": "warning", "PACKETBOAT_QUEUE_LEASE": "2", "PACKETBOAT_SWEEP_INTERVAL": "2"}
     with Replicas(tmp_path, access=ACCESS, mda=MDA, database_url=database_url, redis_url=url, env=env) as running:
         yield running
         assert not running.problems(), "\n".join(running.problems()[:20])
@@ -89,7 +90,7 @@ async def test_all_sessions_converge(replicas: Replicas) -> None:
         client.credentials = (ADDRESS, PASSWORD)
         client.most_messages = MOST_MESSAGES
     async with _post_office(replicas) as office:
-        await _run_all(office, clients)
+        await _run_all(replicas, office, clients)
         await office.settle()
         await _compare_all(office.database, clients)
     done = sum((client.did for client in clients), Counter[str]())
@@ -143,11 +144,15 @@ async def _time_to_see(idler: RandomClient, other: RandomClient, *, add: bool) -
 # The run
 
 
-async def _run_all(office: PostOffice, clients: list[RandomClient]) -> None:
+async def _run_all(replicas: Replicas, office: PostOffice, clients: list[RandomClient]) -> None:
     """Let all clients do what they like while mail arrives; some are away at the end, with what they knew."""
     end = time.monotonic() + SECONDS
     away = [client for client in clients if client.number % 3 == 0]
-    background = [asyncio.create_task(office.deliver_until(end)), asyncio.create_task(office.prune_until(end))]
+    background = [
+        asyncio.create_task(office.deliver_until(end)),
+        asyncio.create_task(office.prune_until(end)),
+        asyncio.create_task(_kill_until(end - KILLS, replicas)),
+    ]
     work = [asyncio.create_task(client.run(end - (QUIET if client in away else 0))) for client in clients]
     try:
         for done in asyncio.as_completed([*work, *background]):
@@ -158,6 +163,14 @@ async def _run_all(office: PostOffice, clients: list[RandomClient]) -> None:
         await asyncio.gather(*work, *background, return_exceptions=True)
     for client in away:
         client.vanish()
+
+
+async def _kill_until(end: float, replicas: Replicas) -> None:
+    dice = random.Random(SEED)
+    await asyncio.sleep(KILLS / 2)
+    while time.monotonic() < end:
+        await asyncio.to_thread(replicas.replace, *dice.choice(replicas.names))
+        await asyncio.sleep(KILLS)
 
 
 async def _compare_all(database: Database, clients: list[RandomClient]) -> None:

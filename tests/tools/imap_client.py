@@ -188,7 +188,10 @@ class ImapClient:
             if literal is None:
                 self.said.append(b"S: " + whole[:SHOWN].rstrip())
                 return whole.removesuffix(b"\r\n")
-            whole += await self._reader.readexactly(int(literal[1]))
+            try:
+                whole += await self._reader.readexactly(int(literal[1]))
+            except asyncio.IncompleteReadError:
+                raise Disconnected(whole) from None
 
     def _take(self, line: bytes, command: bytes) -> list[Value] | Status:
         response = read_response(line)

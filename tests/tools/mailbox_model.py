@@ -45,6 +45,7 @@ class MailboxModel:
     known_up_to: int = 0  # by the session before: every message up to this UID had been named
     is_resyncing: bool = False  # SELECT's HIGHESTMODSEQ counts once everything before it has come
     with_flags: set[int] = field(default_factory=set)  # whose FLAGS came under the command in progress
+    without_flags: set[int] = field(default_factory=set)  # … and whose mod-sequences alone
     _is_told: bool = False  # the command in progress has told HIGHESTMODSEQ itself
     _newest: int = 0  # the highest mod-sequence shown since the last tagged response
 
@@ -58,6 +59,10 @@ class MailboxModel:
         """Before SELECT: sequence numbers of earlier sessions mean nothing any more."""
         if not self.is_resyncing:
             self.known_up_to = self.last_before_unknown()
+        for uid in self.without_flags:  # the command that they changed under was never answered
+            self.is_unsure(uid)
+        self.without_flags.clear()
+        self.with_flags.clear()
         self.uids = []
         self._newest = 0
         self.with_condstore, self.with_qresync = condstore, qresync
@@ -122,6 +127,7 @@ class MailboxModel:
         """Take a command's end: a CONDSTORE client now knows everything up to the highest that it saw."""
         self.told(status)
         self.with_flags.clear()
+        self.without_flags.clear()
         if self.with_condstore and not self.with_qresync and not self.is_resyncing and not self._is_told:
             self.highest = max(self.highest, self._newest)
         self._is_told = False
@@ -220,6 +226,8 @@ class MailboxModel:
             self._compare(uid, known, flags, modseq)
             known.flags, known.modseq = flags, modseq
             self.with_flags.add(uid)
+        elif modseq != known.modseq:
+            self.without_flags.add(uid)
         known.modseq = modseq or known.modseq
 
     def _compare(self, uid: int, known: Known, flags: frozenset[bytes], modseq: int) -> None:

@@ -72,6 +72,10 @@ class RandomClient:
                 if not self.is_connected:
                     await self.come_back(self._dice.choice(MAILBOXES), self._dice.choice(list(Way)))
                 await self._do_something()
+            except (Disconnected, ConnectionError):  # the replica was killed
+                self.did["lost connection"] += 1
+                self.vanish()
+                await asyncio.sleep(self._dice.uniform(0, 0.5))
             except (BrokenPromise, AssertionError) as error:
                 said = b"\n".join(self.said).decode(errors="replace")
                 print(f"client {self.number}:\n{said}")

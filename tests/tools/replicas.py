@@ -46,56 +46,67 @@ class Replicas:
             "PACKETBOAT_RESERVE_BYTES": "0",
             **(env or {}),
         }
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[tuple[str, int], subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         for number in range(self._access):
             base = free_port_base()
             self.imap.append(IMAP + base)
-            self._start("access", number, {"PACKETBOAT_PORT_BASE": str(base)})
+            self._start("access", number)
             self._wait(number)  # its ports are taken before the next one chooses
         for number in range(self._mda):
-            self._start("mda", number, {})
+            self._start("mda", number)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._processes:
+        processes = self._processes.values()
+        for process in processes:
             process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT
-        for process in self._processes:
+        for process in processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-        left = [process.pid for process in self._processes if process.poll() is None]
+        left = [process.pid for process in processes if process.poll() is None]
         if left:
             kill_tree(left)
 
+    def replace(self, service: str, number: int) -> None:
+        """SIGKILL a replica with its workers, and start another in its place."""
+        process = self._processes[service, number]
+        kill_tree([process.pid])
+        process.wait()
+        self._start(service, number)
+
+    @property
+    def names(self) -> list[tuple[str, int]]:
+        """All replicas: service and number."""
+        return list(self._processes)
+
     def problems(self) -> list[str]:
         """Lines of the logs that tell of something broken, and processes that ended."""
-        found = [f"process {process.args} ended" for process in self._processes if process.poll() is not None]
+        found = [f"{name} ended" for name, process in self._processes.items() if process.poll() is not None]
         for log in sorted(self.data.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()
             found += [f"{log.name}: {line}" for line in lines if "Traceback" in line or "command broke" in line]
         return found
 
-    def _start(self, service: str, number: int, extra: dict[str, str]) -> None:
-        log = (self.data / f"{service}-{number}.log").open("wb")
-        with log:
-            self._processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", f"services.{service}"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=self._env | extra,
-                    cwd=REPOSITORY,
-                    start_new_session=True,
-                )
+    def _start(self, service: str, number: int) -> None:
+        extra = {"PACKETBOAT_PORT_BASE": str(self.imap[number] - IMAP)} if service == "access" else {}
+        with (self.data / f"{service}-{number}.log").open("ab") as log:
+            self._processes[service, number] = subprocess.Popen(
+                [sys.executable, "-m", f"services.{service}"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._env | extra,
+                cwd=REPOSITORY,
+                start_new_session=True,
             )
 
     def _wait(self, number: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while _is_free("127.0.0.1", self.imap[number]):
-            if time.monotonic() > deadline or self._processes[-1].poll() is not None:
+            if time.monotonic() > deadline or self._processes["access", number].poll() is not None:
                 log = (self.data / f"access-{number}.log").read_text(errors="replace")
                 raise StackError(f"access replica {number} didn't start\n{log[-4000:]}")
             time.sleep(0.05)
