@@ -167,9 +167,9 @@ def code_modified(numbers: Iterable[Range]) -> bytes:
     return b"MODIFIED " + render_ranges(numbers)
 
 
-def code_inprogress(tag: bytes, done: int, goal: int) -> bytes:
-    """Return the INPROGRESS code (RFC 9585 §3)."""
-    return b"INPROGRESS (%s %d %d)" % (quoted(tag), done, goal)
+def code_inprogress(tag: bytes, done_of: tuple[int, int] | None) -> bytes:
+    """Return the INPROGRESS code: how much of how much is done, as far as that is known (RFC 9585 §3)."""
+    return b"INPROGRESS (%s %s)" % (quoted(tag), b"NIL NIL" if done_of is None else b"%d %d" % done_of)
 
 
 def code_noupdate(tag: bytes) -> bytes:

@@ -80,19 +80,17 @@ class Matches:
 
 
 async def matching(
-    session: ImapSession, mailbox_id: int, key: SearchKey, known: Sequence[Range], tag: bytes | None = None
+    session: ImapSession, mailbox_id: int, key: SearchKey, known: Sequence[Range], progress: Progress | None = None
 ) -> Matches:
-    """Return the messages among UIDs that are known to the client that match a bound key.
-
-    With the command's tag progress is told. LimitReached.
-    """
+    """Return the messages among UIDs that are known to the client that match a bound key; LimitReached."""
     bounds = uid_bounds(key)
     ranges = tuple(known) if bounds is None else intersect(bounds, known)
     text_keys = dict(_text_keys(key))
     if len(text_keys) > MAX_SEARCH_TEXTS:
         raise LimitReached(f"One search looks for at most {MAX_SEARCH_TEXTS} texts")
     found = Matches(modseqs={} if asks_modseq(key) else None, scores={} if is_fuzzy(key) else None)
-    progress = _Progress(session, tag, count(ranges))
+    progress = progress or Progress(session, None)
+    progress.goal += count(ranges)
     looked_up = {text_key.text for text_key in text_keys.values() if text_key.scope is not Scope.HEADER}
     if looked_up and count(ranges) >= LOOK_UP_FROM:
         answer = await session.desk.words.look_up(mailbox_id, looked_up)
@@ -125,7 +123,7 @@ async def _search(
     key: SearchKey,
     known: Sequence[Range],
     found: Matches,
-    progress: _Progress,
+    progress: Progress,
 ) -> None:
     """Add the messages among UIDs that match."""
     bounds = uid_bounds(key)
@@ -177,21 +175,26 @@ def _matched(rows: Sequence[Row], key: SearchKey) -> Sequence[Row]:
     return [row for row in rows if evaluate(key, _Message(row))]
 
 
-class _Progress:
-    """How much of a search is done, told from time to time."""
+class Progress:
+    """How much of a command's search is done, told from time to time if there is a tag (RFC 9585).
 
-    def __init__(self, session: ImapSession, tag: bytes | None, goal: int) -> None:
+    With `counts` off only that it goes on, for it isn't known yet how much there is.
+    """
+
+    def __init__(self, session: ImapSession, tag: bytes | None, *, counts: bool = True) -> None:
+        self.goal = 0  # messages to look at
         self._session = session
         self._tag = tag
-        self._goal = goal
+        self._counts = counts
         self._done = 0
         self._clock = asyncio.get_running_loop().time
         self._next = self._clock() + PROGRESS_AFTER
 
     async def tell(self, more: int) -> None:
+        """Note that messages were looked at."""
         if self._tag is not None and self._clock() >= self._next:
             self._next = self._clock() + PROGRESS_AFTER
-            code = response.code_inprogress(self._tag, self._done, max(self._goal, self._done))
+            code = response.code_inprogress(self._tag, (self._done, self.goal) if self._counts else None)
             self._session.write(response.untagged_status(response.Condition.OK, b"Still searching", code))
             await self._session.connection.drain()
         self._done += more

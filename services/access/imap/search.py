@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.access.imap import context
 from services.access.imap.enable import use
-from services.access.imap.matching import Matches, matching
+from services.access.imap.matching import Matches, Progress, matching
 from services.access.imap.outcome import Outcome, done, rejected
 from services.access.imap.sources import Source, sources
 from shared.imap import command as commands
@@ -71,8 +71,9 @@ async def multi_search(session: ImapSession, command: commands.MultiSearch) -> O
         return _NO_SEQUENCES
     if command.returns.options & _OF_SELECTED:
         return _NOT_THERE
+    progress = Progress(session, command.tag, counts=False)
     for source in await sources(session, command.sources):
-        await _search_source(session, command, source)
+        await _search_source(session, command, source, progress)
     return done(b"ESEARCH completed")
 
 
@@ -85,7 +86,8 @@ async def find(session: ImapSession, key: SearchKey, tag: bytes, returns: Return
     bound = bind(key, selected.view, selected.flags.keywords, selected.saved, int(time.time()))
     if is_saved:
         selected.saved = ()
-    return await matching(session, selected.mailbox_id, bound, tuple(selected.view.ranges()), tag)
+    progress = Progress(session, tag)
+    return await matching(session, selected.mailbox_id, bound, tuple(selected.view.ranges()), progress)
 
 
 def save(selected: Selected, returns: Return, uids: Sequence[int]) -> None:
@@ -115,7 +117,9 @@ def numbers_of(selected: Selected, uids: Sequence[int]) -> list[int]:
     return [number for uid in uids if (number := view.sequence(uid)) is not None]
 
 
-async def _search_source(session: ImapSession, command: commands.MultiSearch, source: Source) -> None:
+async def _search_source(
+    session: ImapSession, command: commands.MultiSearch, source: Source, progress: Progress
+) -> None:
     selected = session.selected
     if selected is not None and selected.mailbox_id == source.mailbox_id:
         view, keywords, uidvalidity = selected.view, selected.flags.keywords, selected.uidvalidity
@@ -126,7 +130,7 @@ async def _search_source(session: ImapSession, command: commands.MultiSearch, so
             return
         view, keywords, uidvalidity = View(found.uids), found.keywords, found.mailbox.uidvalidity
     key = bind(command.key, view, keywords, (), int(time.time()))
-    matches = await matching(session, source.mailbox_id, key, tuple(view.ranges()), command.tag)
+    matches = await matching(session, source.mailbox_id, key, tuple(view.ranges()), progress)
     if matches.uids:
         origin = Origin(command.tag, True, source.name, uidvalidity)
         result = Found(matches.uids, matches.uids, matches.modseqs, matches.scores)

@@ -11,7 +11,7 @@ import pytest
 
 from services.access.imap import matching as module
 from services.access.imap.context import Kept
-from services.access.imap.matching import matching
+from services.access.imap.matching import Progress, matching
 from shared.imap.esearch import Origin
 from shared.imap.limits import MAX_SEARCH_TEXTS
 from shared.imap.search import All, And, Body, Flags, Fuzzy, InUids, Larger, Modseq, Not, Or, SearchKey, Text
@@ -103,12 +103,16 @@ async def test_mod_sequences_and_relevancy():
 async def test_progress_is_told(monkeypatch):
     monkeypatch.setattr(module, "PROGRESS_AFTER", 0.0)
     mailbox = Mailbox()
-    await matching(mailbox, 1, Text("even"), [(1, 300)], b"a1")
+    await matching(mailbox, 1, Text("even"), [(1, 300)], Progress(mailbox, b"a1"))
     assert mailbox.written[0] == b'* OK [INPROGRESS ("a1" 0 300)] Still searching\r\n'
     assert mailbox.written[-1] == b'* OK [INPROGRESS ("a1" 250 300)] Still searching\r\n'
     mailbox = Mailbox()
     await matching(mailbox, 1, Text("even"), [(1, 300)])
     assert not mailbox.written
+    progress = Progress(mailbox, b"a2", counts=False)
+    for _ in range(2):
+        await matching(mailbox, 1, Text("even"), [(1, 50)], progress)
+    assert mailbox.written == [b'* OK [INPROGRESS ("a2" NIL NIL)] Still searching\r\n'] * 2
 
 
 async def test_too_many_texts():
