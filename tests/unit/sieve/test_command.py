@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,40 @@ def test_scanners_and_environment_can_be_given(tmp_path: Path, message: str) -> 
     options = ["--spam", "100", "--virus", "5", "--env", "Phase=post", "--seen", "--quiet"]
     found = RUNNER.invoke(make_app("sieve"), ["sieve", "test", script(tmp_path, text), message, *options])
     assert found.output == "  discard\n"
+
+
+def test_json_for_other_programs(tmp_path: Path, message: str) -> None:
+    path = script(
+        tmp_path,
+        'require ["fileinto", "mailbox", "special-use", "duplicate", "editheader", "imap4flags", "mboxmetadata"];\n'
+        'if allof (mailboxexists "Work", specialuse_exists "\\\\Junk", metadata "Work" "/private/a" "b") {\n'
+        '  addheader "X-A" "b"; fileinto :flags "\\\\Seen" "Work"; }\n',
+    )
+    state = tmp_path / "state.json"
+    state.write_text(
+        json.dumps(
+            {
+                "mailboxes": ["Work", "Rubbish"],
+                "special_uses": {"\\Junk": "Rubbish"},
+                "annotations": [["Work", "/private/a", "b"]],
+            }
+        )
+    )
+    output = tmp_path / "changed.eml"
+    arguments = ["sieve", "test", path, message, "--json", "--state", str(state), "--output", str(output)]
+    told = json.loads(RUNNER.invoke(make_app("sieve"), arguments).output)
+    (action,) = told["actions"]
+    assert (action["action"], action["mailbox"], action["flags"]) == ("fileinto", "Work", ["\\Seen"])
+    assert (action["message"], told["changed"], told["error"]) == ("changed", True, None)
+    assert told["edits"] == [{"edit": "addheader", "name": "X-A", "value": "b", "last": False}]
+    assert output.read_bytes().startswith(b"X-A: b\r\n")
+
+
+def test_a_state_that_is_none(tmp_path: Path, message: str) -> None:
+    state = tmp_path / "state.json"
+    for text in ("[]", "{"):
+        state.write_text(text)
+        result = RUNNER.invoke(
+            make_app("sieve"), ["sieve", "test", script(tmp_path, "keep;"), message, "--state", str(state)]
+        )
+        assert str(state) in str(result.exception)
