@@ -93,7 +93,7 @@ def agree(packet: Packet) -> Options:
     version, changes, steps = _OPTIONS.unpack_from(packet.data)
     if not OLDEST <= version <= VERSION:
         raise MilterError(f"version {version} of the protocol")
-    if changes & ~ALL_CHANGES or steps & 0x1FFFFF & ~ALL_STEPS:
+    if changes & ~int(ALL_CHANGES) or steps & 0x1FFFFF & ~int(ALL_STEPS):
         raise MilterError("it wants what wasn't offered")
     return Options(version, Changes(changes), Steps(steps & ALL_STEPS), _symbols(packet.data[_OPTIONS.size :]))
 
