@@ -217,7 +217,7 @@ async def _end_message(session: ImapSession, upload: Upload) -> None:
     arrived = await _message(upload).finish()
     upload.message = None
     strict = session.desk.limits.ascii_headers and not session.utf8
-    if strict and not arrived.header_is_ascii:
+    if strict and not arrived.ascii_header:
         raise Refused(_NOT_ASCII)
     upload.messages.append(arrived)
 

@@ -44,11 +44,7 @@ class Arrived:
     rendered: Rendered
     data: bytes
     file: LargeFile | None
-
-    @property
-    def header_is_ascii(self) -> bool:
-        """Whether a client that knows no UTF-8 could have written its header (RFC 6855 §4)."""
-        return self.rendered.envelope.isascii()
+    ascii_header: bool  # a client that knows no UTF-8 could have written it (RFC 6855 §4)
 
 
 @dataclass(slots=True)
@@ -119,7 +115,8 @@ class Arriving:
                 self.binary = False
                 return await self._finish_large(self._large)
         rendered = render(data) if len(data) <= RENDER_INLINE else await asyncio.to_thread(render, data)
-        return Arrived(self.entry, self.flags, self.internal_date, rendered, data, None)
+        is_ascii = data[: rendered.header_size].isascii()
+        return Arrived(self.entry, self.flags, self.internal_date, rendered, data, None, is_ascii)
 
     async def _finish_large(self, upload: LargeUpload) -> Arrived:
         file = await upload.finish()
@@ -127,8 +124,8 @@ class Arriving:
         if self.binary:
             file = await self._encode_large(path)
             path = large_path(self.desk.volume, file.name)
-        rendered = await asyncio.to_thread(_render_file, path)
-        return Arrived(self.entry, self.flags, self.internal_date, rendered, b"", file)
+        rendered, is_ascii = await asyncio.to_thread(_render_file, path)
+        return Arrived(self.entry, self.flags, self.internal_date, rendered, b"", file, is_ascii)
 
     async def _encode_large(self, path: Path) -> LargeFile:
         """Write the message again, in another file, with its binary parts encoded."""
@@ -155,6 +152,8 @@ def _encoded(data: bytes) -> bytes:
     return b"".join(to_transferable(data))
 
 
-def _render_file(path: Path) -> Rendered:
+def _render_file(path: Path) -> tuple[Rendered, bool]:
+    """What is known of a message, and whether its header is ASCII."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return render(data)
+        rendered = render(data)
+        return rendered, data[: rendered.header_size].isascii()
