@@ -17,6 +17,7 @@ COMMANDS = {  # module → its commands; only the module of the command that is 
     "services": ("mta", "relay", "mda", "access", "admin"),
     "accounts": ("domain", "account", "alias"),
     "mailboxes": ("mailbox", "acl"),
+    "transfer": ("import", "export"),
     "queue": ("queue",),
     "trace": ("trace",),
     "tokens": ("token", "audit"),
