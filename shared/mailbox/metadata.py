@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shared.db import Database, Rows, Work, load
 from shared.imap.metadata import SPECIAL_USE_ENTRY, is_private
@@ -14,6 +15,7 @@ from shared.mailbox.mailbox import sql as mailbox_sql
 
 MAX_VALUE = 64 * 1024  # octets
 MAX_ENTRIES = 100  # of a mailbox or the server, shared or of one account
+MAX_TOTAL = 8 * 1024 * 1024  # octets of all values in an account's mailboxes
 REMEMBERED = 3600 * 1_000_000  # microseconds in which a removed entry is kept for who asks what has changed
 SHARED_ACCOUNT = 0  # whose the shared entries are
 
@@ -27,7 +29,7 @@ class ValueTooLarge(MailboxError):
 
 
 class TooManyEntries(MailboxError):
-    """There would be more than MAX_ENTRIES."""
+    """There would be more than MAX_ENTRIES, or more than MAX_TOTAL octets in all."""
 
     code = "METADATA TOOMANY"
 
@@ -55,9 +57,11 @@ class Metadata:
         self._announce = announce
         self._clock = clock
 
-    async def of_mailboxes(self, account_id: int, mailboxes: Sequence[Mailbox]) -> dict[int, dict[str, bytes]]:
-        """Return the entries of mailboxes that an account sees, by the mailbox's id and the entry's name."""
-        return await self._database.read(_of_mailboxes, account_id, mailboxes)
+    async def of_mailboxes(
+        self, account_id: int, mailboxes: Sequence[Mailbox], entries: Sequence[str] | None = None
+    ) -> dict[int, dict[str, bytes]]:
+        """Return the entries (all, or some) of mailboxes that an account sees, by the mailbox's id and the name."""
+        return await self._database.read(_of_mailboxes, account_id, mailboxes, entries)
 
     async def of_server(self, account_id: int) -> dict[str, bytes]:
         """Return an account's own entries of the server."""
@@ -89,11 +93,14 @@ def copy_all(source_id: int, target_id: int) -> Work[None]:
     yield sql.copy_all(source_id=source_id, target_id=target_id)
 
 
-def _of_mailboxes(account_id: int, mailboxes: Sequence[Mailbox]) -> Work[dict[int, dict[str, bytes]]]:
+def _of_mailboxes(
+    account_id: int, mailboxes: Sequence[Mailbox], entries: Sequence[str] | None
+) -> Work[dict[int, dict[str, bytes]]]:
     found: dict[int, dict[str, bytes]] = {mailbox.id: {} for mailbox in mailboxes}
-    ids = sorted(found)
-    if ids:
-        for row in (yield sql.of_mailboxes(mailboxes=ids, accounts=[SHARED_ACCOUNT, account_id])):
+    which: dict[str, Any] = {"mailboxes": sorted(found), "accounts": [SHARED_ACCOUNT, account_id]}
+    if found:
+        query = sql.of_mailboxes(**which) if entries is None else sql.some_of_mailboxes(**which, entries=list(entries))
+        for row in (yield query):
             found[row[0]][row[1]] = bytes(row[2])
     for mailbox in mailboxes:
         if mailbox.special_use and mailbox.account_id == account_id:
@@ -121,6 +128,9 @@ def _set_of_mailbox(account_id: int, mailbox: Mailbox, values: Values, uses: str
         yield sql.set_of_mailbox(rows=[(mailbox_id, whose, entry, value, stamp) for entry, value in part.items()])
     if uses is not None:
         yield mailbox_sql.set_special_use(id=mailbox_id, special_use=uses)
+    total = yield sql.total(account_id=mailbox.account_id)
+    if total[0]["size"] > MAX_TOTAL:
+        raise TooManyEntries("The annotations of the account's mailboxes would take too much room")
     return stamp
 
 

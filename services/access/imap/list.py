@@ -91,7 +91,7 @@ async def _more(session: ImapSession, command: commands.List, lines: Sequence[Li
 async def _annotations(session: ImapSession, entries: Sequence[Listed], query: Query) -> Iterator[tuple[str, bytes]]:
     readable = [entry for entry in entries if metadata.may_read(entry.rights)]
     mailboxes = [entry.mailbox for entry in readable if entry.mailbox is not None]
-    found = await session.desk.metadata.of_mailboxes(session.the_account().id, mailboxes)
+    found = await session.desk.metadata.of_mailboxes(session.the_account().id, mailboxes, query.entries)
     return (
         (entry.name, mailbox_response.metadata(_name(session, entry), metadata.answer(query, found[mailbox.id])[0]))
         for entry, mailbox in zip(readable, mailboxes, strict=True)

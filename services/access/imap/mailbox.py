@@ -82,7 +82,9 @@ async def subscribe(session: ImapSession, command: commands.Subscribe) -> Outcom
 
 async def unsubscribe(session: ImapSession, command: commands.Unsubscribe) -> Outcome:
     """End a subscription."""
-    await session.desk.mailboxes.unsubscribe(session.the_account().id, command.mailbox.removesuffix(SEPARATOR))
+    name = command.mailbox.removesuffix(SEPARATOR)
+    for given in {name, normal(name)}:
+        await session.desk.mailboxes.unsubscribe(session.the_account().id, given)
     return done(b"UNSUBSCRIBE completed")
 
 

@@ -4,6 +4,14 @@
 SELECT mailbox_id, entry, value FROM mailbox_metadata
 WHERE mailbox_id IN (:mailboxes...) AND account_id IN (:accounts...) AND value IS NOT NULL ORDER BY mailbox_id, entry
 
+-- name: some_of_mailboxes
+SELECT mailbox_id, entry, value FROM mailbox_metadata
+WHERE mailbox_id IN (:mailboxes...) AND account_id IN (:accounts...) AND entry IN (:entries...) AND value IS NOT NULL
+
+-- name: total
+SELECT CAST(coalesce(sum(length(d.value)), 0) AS BIGINT) AS size FROM mailbox m
+JOIN mailbox_metadata d ON d.mailbox_id = m.id WHERE m.account_id = :account_id
+
 -- name: of_account
 SELECT entry, value FROM account_metadata WHERE account_id = :account_id AND value IS NOT NULL ORDER BY entry
 

@@ -85,6 +85,21 @@ async def test_limits_leave_everything_as_it_was(world, metadata):
     assert len(await of(metadata, world.account, inbox)) == MAX_ENTRIES
 
 
+async def test_the_annotations_of_an_account_take_only_so_much_room(world, metadata, monkeypatch):
+    monkeypatch.setattr("shared.mailbox.metadata.MAX_TOTAL", 100)
+    inbox, box = await world.inbox(), await world.mailboxes.create(world.account, "box")
+    await metadata.set_of_mailbox(world.account, inbox, {"/shared/a": b"x" * 60}, None)
+    with pytest.raises(TooManyEntries):
+        await metadata.set_of_mailbox(world.accounts[1], box, {"/private/a": b"x" * 60}, None)
+    assert await of(metadata, world.accounts[1], box) == {}
+    await metadata.set_of_mailbox(world.account, box, {"/private/a": b"x" * 40}, None)
+    await metadata.set_of_mailbox(
+        world.accounts[1], await world.inbox(world.accounts[1]), {"/shared/a": b"x" * 90}, None
+    )
+    some = await metadata.of_mailboxes(world.account, [inbox, box], ["/private/a"])
+    assert some == {inbox.id: {}, box.id: {"/private/a": b"x" * 40}}
+
+
 async def test_entries_follow_a_mailbox_and_go_with_it(world, metadata):
     box, inbox = await world.mailboxes.create(world.account, "box"), await world.inbox()
     await metadata.set_of_mailbox(world.account, box, {"/shared/a": b"box"}, None)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.directory import admin
+from shared.address import Address
+from shared.directory import Directory, Verdict, admin
 from shared.imap.acl import ALL_RIGHTS, changeable_flags
 from shared.imap.flags import DELETED, SEEN, FlagSet
 from shared.mailbox.acl import MAX_ENTRIES, Acl, Change
@@ -219,4 +220,6 @@ async def test_an_account_has_so_many_messages_and_no_more(world):
     await world.messages.move(world.accounts[1], other.id, [(1, 1)], inbox.id, target_account_id=world.account)
     usage = await world.messages.usage(world.account)
     assert (usage.used_messages, usage.quota_messages) == (3, 3)
+    verdict = await Directory(world.database).verify(Address("u0", "a.test"))
+    assert verdict is Verdict.OVER_QUOTA
     await world.check_counts()
