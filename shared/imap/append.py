@@ -82,7 +82,7 @@ class _LiteralAwaited(Exception):
 
 # literal or literal8 whose octets are yet to come
 _ANNOUNCEMENT = re.compile(rb"(~?)\{([0-9]{1,20})\+?\}")
-_SEQUENCE_NUMBER = re.compile(rb"\*|[1-9][0-9]{0,9}")
+_SEQUENCE_NUMBER = re.compile(rb"(?:\*|[1-9][0-9]*)(?= )")
 
 
 class AppendParser:
@@ -146,7 +146,7 @@ class AppendParser:
         scanner.space()
         replaced = None
         if self.is_replace:
-            replaced = SequenceSet.parse(scanner.match(_SEQUENCE_NUMBER, "a message number"))
+            replaced = _message_number(scanner)
             scanner.space()
         _refuse_awaited(scanner)
         self.head = AppendHead(scanner.mailbox(), replaced, self.uid)
@@ -255,6 +255,13 @@ _TRANSITIONS: dict[_Place, Callable[[AppendParser, Scanner], Step | None]] = {
     _Place.AFTER_UTF8_PART: AppendParser._after_utf8_part,
     _Place.AFTER_MESSAGE: AppendParser._after_message,
 }
+
+
+def _message_number(scanner: Scanner) -> SequenceSet:
+    start = scanner.position
+    scanner.match(_SEQUENCE_NUMBER, "a message number")
+    scanner.position = start
+    return scanner.sequence_set()
 
 
 def _open_utf8(scanner: Scanner) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shared.imap import fetch, mailbox_name, search
 from shared.imap.command import Search
 from shared.imap.command_parser import BadCommand, begin_append, go_on_with_append, parse_command
+from shared.imap.deflate import BadDeflate, Inflater
 from shared.imap.flags import Keywords
 from shared.imap.limits import ReceiveLimits
 from shared.imap.receive import (
@@ -27,6 +28,7 @@ from shared.imap.receive import (
     ReceiveBuffer,
 )
 from shared.imap.sequence import BadSequence, SequenceSet
+from shared.imap.url import BadUrl, parse_url
 from shared.imap.view import View
 
 ROUNDS = 4000
@@ -54,6 +56,11 @@ SEEDS = [
     b"b8 NOTIFY SET STATUS (selected-delayed (MessageNew (uid body.peek[text]<0.9>) MessageExpunge FlagChange))"
     b" (subtree (a b) (MailboxName)) (subscribed NONE) (personal (AnnotationChange))\r\n",
     b"b8 ENABLE CONDSTORE QRESYNC UIDONLY IMAP4rev2\r\n",
+    b'c2 APPEND x (\\Draft) CATENATE (URL "/x;UIDVALIDITY=3/;UID=20/;section=1.MIME" TEXT {3+}\r\nabc URL x)\r\n',
+    b"c3 UID REPLACE 7 x UTF8 (~{3+}\r\n\0\xc3\xa4)\r\n",
+    b"c4 APPEND x {3+}\r\nabc (\\Seen) ~{2+}\r\n\0\n {1+}\r\nz\r\n",
+    b"c5 FETCH 1 (BINARY.PEEK[1.2]<0.5> BINARY.SIZE[3] PREVIEW (LAZY) SAVEDATE EMAILID THREADID)\r\n",
+    b"c6 COMPRESS DEFLATE\r\nc7 UNAUTHENTICATE\r\n",
     b"b9 X {400+}\r\n" + b"z" * 400 + b"\r\nc1 NOOP\r\n",
 ]
 
@@ -203,6 +210,28 @@ def test_names_and_sets(wire: bytes, name: str, pattern: str) -> None:
     with suppress(BadSequence):
         assert SequenceSet.parse(wire).ranges
     assert isinstance(mailbox_name.ListPattern(pattern).matches(name), bool)
+
+
+@given(
+    st.binary(max_size=60) | st.from_regex(r"/?[a-z%;]{0,9}(/?;UID=[0-9]{0,11})?(/;SECTION=[^ ]{0,9})?").map(str.encode)
+)
+def test_urls(text: bytes) -> None:
+    with suppress(BadUrl):
+        assert parse_url(text).uid > 0
+
+
+@given(st.lists(st.binary(max_size=80), max_size=10), st.integers(1, 100))
+def test_deflate(chunks: list[bytes], limit: int) -> None:
+    """Whatever is fed, no more comes out at a time than is asked for, and it ends."""
+    inflater = Inflater()
+    with suppress(BadDeflate):
+        for chunk in chunks:
+            inflater.feed(chunk)
+            while inflater.has_more:
+                before = inflater.pending
+                assert len(inflater.read(limit)) <= limit
+                assert inflater.pending <= before
+            inflater.rest()
 
 
 def test_labels_of_fetch_items_are_items() -> None:

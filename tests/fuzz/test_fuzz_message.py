@@ -9,9 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.message.addresslist import parse_addresses
+from shared.message.binary import NotTransferable, to_transferable
 from shared.message.body import SectionText, fetch_section
 from shared.message.compose import complete_headers
 from shared.message.date import parse_date
+from shared.message.decoding import decoder_for
 from shared.message.header import decode_words, unfold
 from shared.message.lineends import LineEndChecker, find_bare
 from shared.message.media import decode_parameter, parse_disposition, parse_media
@@ -84,6 +86,23 @@ def mutated(draw: st.DrawFn) -> bytes:
                 start = draw(st.integers(0, len(other)))
                 data[at:at] = other[start : start + 300]
     return bytes(data)
+
+
+@FUZZ
+@given(mutated())
+def test_binary_messages(data):
+    """What comes as a literal8 becomes something that a literal can hold, or is refused."""
+    try:
+        found = b"".join(to_transferable(data))
+    except NotTransferable:
+        assert b"\0" in data
+        return
+    assert b"\0" not in found
+    for part in parse_structure(found).walk():
+        decoder = decoder_for(part.encoding)
+        if decoder is not None:
+            decoder.feed(found[part.body_start : part.body_end])
+            decoder.finish()
 
 
 @FUZZ
