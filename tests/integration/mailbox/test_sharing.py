@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
@@ -223,3 +224,27 @@ async def test_an_account_has_so_many_messages_and_no_more(world):
     verdict = await Directory(world.database).verify(Address("u0", "a.test"))
     assert verdict is Verdict.OVER_QUOTA
     await world.check_counts()
+
+
+async def test_many_move_between_accounts_at_once(world):
+    first, second = await world.inbox(), await world.inbox(world.accounts[1])
+    for box in (first, second):
+        for _ in range(10):
+            await world.append(box)
+
+    async def move(source, target, uid):
+        await world.messages.move(
+            source.account_id, source.id, [(uid, uid)], target.id, target_account_id=target.account_id
+        )
+
+    async def copy(source, target, uid):
+        await world.messages.copy(
+            source.account_id, source.id, [(uid, uid)], target.id, target_account_id=target.account_id
+        )
+
+    ways = [(first, second), (second, first)]
+    await asyncio.gather(*(work(*way, uid) for uid in range(1, 11) for way in ways for work in (copy, move)))
+    await world.check_counts()
+    counts = [(await world.mailboxes.get_by_id(box.id)).messages for box in (first, second)]
+    assert sum(counts) >= 20
+    assert len(set(await world.uids(first.id))) == counts[0]
