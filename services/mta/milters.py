@@ -6,6 +6,7 @@ the client's address or greeting is the reply to MAIL. The message's changes are
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -24,7 +25,7 @@ from shared.filters.milter import Answered, Ending, MilterConversation
 from shared.filters.panel import UNAVAILABLE, down
 from shared.message.header import iterate_fields
 from shared.message.verdict import Action, Change, HeaderChange, Verdict
-from shared.metrics import SCANNER_BREAKER, SCANNER_OUTCOMES
+from shared.metrics import SCANNER_BREAKER, SCANNER_OUTCOMES, SCANNER_SECONDS
 from shared.milter.reply import (
     AddField,
     AddRecipient,
@@ -149,6 +150,7 @@ class SessionMilters:
             return Told(self._verdict(line, Answer.DISCARD))
         if not line.listens or line.conversation is None:
             return None
+        began = time.monotonic()
         answer = await self._asked(line, line.conversation.data({}))
         ending = Ending(answer or Answer.CONTINUE)
         if answer is Answer.CONTINUE:
@@ -156,6 +158,7 @@ class SessionMilters:
             told = await self._asked(line, line.conversation.message(fields, body, {}, new_body.write))
             ending = told or ending
         line.busy = False
+        SCANNER_SECONDS.labels(config.name).observe(time.monotonic() - began)
         if line.failure is not None:
             return Told(line.failure)
         return self._told(line, ending)

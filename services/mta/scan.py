@@ -115,7 +115,7 @@ class Screening:
                     said = await step.ask(draft.parcel(self._root))
                     draft.verdicts += said
                     draft.changes += [change for verdict in said for change in verdict.changes]
-                _refuse(draft.verdicts, client.role)
+                _refuse(draft, client.role)
             self._finish(client, draft)
         except BaseException:
             await self._forget(draft.large)
@@ -227,13 +227,14 @@ async def _body(parcel: Parcel, header_end: int) -> AsyncIterator[bytes]:
         left = 0
 
 
-def _refuse(verdicts: Sequence[Verdict], role: Role) -> None:
+def _refuse(draft: Draft, role: Role) -> None:
     """Raise the refusal that the most severe verdict asks for, if it does."""
-    verdict = decisive(verdicts)
+    verdict = decisive(draft.verdicts)
     if verdict is None:
         return
     action = verdict.action
-    if action is Action.QUARANTINE and role is Role.SUBMISSION:  # its sender is here, and can be told
+    leaves = any(recipient.lane is Lane.RELAY for recipient in draft.envelope.recipients)
+    if action is Action.QUARANTINE and (role is Role.SUBMISSION or leaves):  # its sender is here, and can be told
         action = Action.TEMPFAIL if verdict.failed else Action.REJECT
     if action is Action.REJECT:
         raise refusal(verdict, PermanentFailure, 550, "5.7.1")

@@ -60,7 +60,7 @@ class _Common(BaseModel):
     connections: int = Field(16, ge=1, le=1000)  # at once, of one worker process
     max_size: int = Field(0, ge=0)  # octets; longer messages aren't scanned; 0 = no limit
     when_down: WhenDown = WhenDown.SKIP
-    listeners: tuple[Literal["mx", "submission"], ...] = ("mx", "submission")
+    listeners: tuple[Literal["mx", "submission", "lmtp"], ...] = ("mx", "submission")
 
     @model_validator(mode="after")
     def _fits(self) -> _Common:

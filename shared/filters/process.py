@@ -18,6 +18,15 @@ from shared.filters.failure import ScanFailed
 LOADING = 20.0  # seconds until a filter must be loaded
 MAX_ANSWER = 1024 * 1024  # octets
 _LENGTH = struct.Struct(">I")
+_FORM: tuple[tuple[str, type], ...] = (
+    ("error", str),
+    ("line", int),
+    ("actions", list),
+    ("domains", list),
+    ("accounts", list),
+    ("policy", str),
+    ("timeout", float),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +82,14 @@ class FilterProcess:
             async with asyncio.timeout(LOADING):
                 said = await _answer(process)
             if "error" in said:
-                raise FilterError(str(said["error"]), int(said["line"]), broken=True)
+                raise FilterError(said["error"], said.get("line", 0), broken=True)
         except BaseException as error:
             await _kill(process)
             if isinstance(error, TimeoutError):
                 raise FilterError(f"it isn't loaded within {LOADING} s", broken=True) from None
             raise
-        description = Description(tuple(said["domains"]), tuple(said["accounts"]), said["policy"], said["timeout"])
+        scope = [tuple(str(word) for word in said.get(name, ())) for name in ("domains", "accounts")]
+        description = Description(*scope, said.get("policy", "skip"), said.get("timeout", 0.0))
         return cls(process, description)
 
     @property
@@ -95,8 +105,8 @@ class FilterProcess:
         except TimeoutError:
             raise FilterError(f"no answer within {seconds:g} s", broken=True) from None
         if "error" in said:
-            raise FilterError(str(said["error"]), int(said["line"]))
-        return list(said["actions"])
+            raise FilterError(said["error"], said.get("line", 0))
+        return list(said.get("actions", ()))
 
     async def stop(self) -> None:
         """End it."""
@@ -127,8 +137,8 @@ async def _answer(process: asyncio.subprocess.Process) -> dict[str, Any]:
         raise FilterError(f"its process ended: {ended}", broken=True) from None
     except (OSError, ValueError) as error:
         raise FilterError(f"its process: {error}", broken=True) from None
-    if not isinstance(answer, dict):
-        raise FilterError("an answer that makes no sense", broken=True)
+    if not isinstance(answer, dict) or not all(isinstance(answer.get(name, kind()), kind) for name, kind in _FORM):
+        raise FilterError("an answer that makes no sense", broken=True)  # the filter wrote into our pipe
     return answer
 
 

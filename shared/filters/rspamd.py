@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ ACTIONS = {
     "discard": Action.DISCARD,
     "quarantine": Action.QUARANTINE,
 }
+MAX_NUMBER = 1e6  # of scores and indexes
 LEARNED_BEFORE = (204, 208)  # "is already learned", and "not enough tokens"
 
 
@@ -91,7 +93,7 @@ class Rspamd:
 
     def _verdict(self, answer: Mapping[str, Any]) -> Verdict:
         said = answer.get("action")
-        if said not in ACTIONS:
+        if not isinstance(said, str) or said not in ACTIONS:
             raise ScanFailed(f"rspamd's answer has the unknown action {str(said)[:80]!r}")
         action = ACTIONS[said]
         if action is Action.REJECT and self._config.reject is not Judgement.REJECT:
@@ -149,7 +151,9 @@ def _changes(milter: Any) -> Iterator[HeaderChange]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return min(max(float(value), -MAX_NUMBER), MAX_NUMBER)
 
 
 def _one_line(value: str) -> bytes:

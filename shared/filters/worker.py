@@ -82,7 +82,7 @@ def _described(module: ModuleType) -> dict[str, Any]:
         "domains": scope["DOMAINS"],
         "accounts": scope["ACCOUNTS"],
         "policy": policy,
-        "timeout": timeout,
+        "timeout": float(timeout),
     }
 
 

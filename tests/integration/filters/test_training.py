@@ -10,8 +10,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.integration.filters.test_daemons import HEAD
 from tests.tools import daemons
+from tests.tools.daemons import GTUBE
 from tests.tools.dnsserver import DnsServer
 from tests.tools.stack import Stack
 
@@ -30,15 +33,17 @@ def wait_for(count: int, port: int) -> None:
         time.sleep(0.3)
 
 
-def test_moving_into_and_out_of_junk_trains_rspamd(tmp_path: Path, redis_url: str) -> None:
+def test_gtube_is_refused_and_moving_into_and_out_of_junk_trains_rspamd(tmp_path: Path, redis_url: str) -> None:
     address = redis_url.removeprefix("unix://").removeprefix("redis://").partition("?")[0]
     with DnsServer() as dns, daemons.rspamd(tmp_path / "r", (dns.host, dns.port), address) as (normal, controller):
         (tmp_path / "scanners.toml").write_text(
-            f'[rspamd]\nat = "mda"\nurl = "http://127.0.0.1:{normal}"\nlearn_url = "http://127.0.0.1:{controller}"\n'
+            f'[rspamd]\nurl = "http://127.0.0.1:{normal}"\nlearn_url = "http://127.0.0.1:{controller}"\n'
         )
         with Stack(tmp_path / "data", env={"PACKETBOAT_SCANNERS": str(tmp_path / "scanners.toml")}) as stack:
             stack.add_account("carol@packetboat.test", "secret word")
             with smtplib.SMTP(stack.host, stack.ports.mx) as client:
+                with pytest.raises(smtplib.SMTPDataError, match=r"550.*Gtube"):
+                    client.sendmail("a@example.test", "carol@packetboat.test", HEAD + b"\r\n" + GTUBE + b"\r\n")
                 client.sendmail("a@example.test", "carol@packetboat.test", HEAD + b"\r\n" + WORDS + b"\r\n")
             context = ssl._create_unverified_context()
             with imaplib.IMAP4_SSL(stack.host, stack.ports.imaps, ssl_context=context) as imap:
