@@ -9,7 +9,7 @@ from encodings.aliases import aliases
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.message import prefilter as prefilter_module
@@ -117,6 +117,7 @@ def messages(draw: st.DrawFn) -> bytes:
     return message
 
 
+@settings(deadline=None)
 @given(messages(), st.sampled_from(NEEDLES))
 def test_whatever_contains_the_text_passes(message, needle):
     found = prefilter(needle)
@@ -166,6 +167,7 @@ def test_transfer_encodings_broken_in_any_way_pass(encoding, body):
     assert found is not None and found.search(message)
 
 
+@settings(deadline=None)
 @given(messages(), st.data())
 def test_substrings_of_what_is_there_pass(message, data):
     text = data.draw(st.sampled_from(list(searchable_text(message))))
@@ -174,6 +176,7 @@ def test_substrings_of_what_is_there_pass(message, data):
     assert found is None or found.search(message), message
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.text(max_size=10), st.integers(0, 5))
 def test_any_text_in_any_encoding(needle, around, width):
     found = prefilter(needle)

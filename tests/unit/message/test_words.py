@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.message.collation import casemap
@@ -42,6 +42,7 @@ def test_queries(text, words, exact):
 PARTS = [*NEEDLES, "deck", "uarter", "É", "2026", "n", "ü", "ſ", "™", "two", "charset"]
 
 
+@settings(deadline=None)
 @given(messages(), st.sampled_from(PARTS))
 def test_what_contains_a_text_has_its_words(message, text):
     contains = contains_text(message, text)
