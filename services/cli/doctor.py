@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import typer
 from cryptography import x509
@@ -22,10 +23,14 @@ from services.cli.up import HEALTH_PORTS, STANDARD_PORTS
 from shared.config import CommonSettings
 from shared.db import Query, Work, connect
 from shared.errors import PacketboatError
+from shared.filters.configuration import CommandConfig, RspamdConfig, ScannerConfig, load_scanners
+from shared.filters.endpoint import Endpoint
+from shared.filters.failure import ScanFailed
 
 SLOW_FSYNC = 0.05  # seconds
 CERTIFICATE_WARNING = 14  # days before its end
 FSYNC_ROUNDS = 20
+SCANNER_TIMEOUT = 5.0  # seconds
 
 _count = Query("doctor_domains", "SELECT count(*) AS n FROM domain")
 
@@ -48,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None) -> None:
-    """Check volume, fsync, SQL, Redis, DNS, certificate and ports; exit 1 if something is wrong."""
+    """Check volume, fsync, SQL, Redis, DNS, certificate, ports and scanners; exit 1 if something is wrong."""
     settings = settings_with_ports(data, port_base)
     findings = asyncio.run(_examine(settings))
     console = Console(highlight=False, soft_wrap=True)
@@ -63,7 +68,32 @@ def doctor(data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None) ->
 
 async def _examine(settings: CommonSettings) -> list[Finding]:
     checks: list[Check] = [_volume, _fsync, _sql, _redis, _dns, _certificate, _ports]
-    return [await check(settings) for check in checks]
+    return [await check(settings) for check in checks] + await _scanners(settings)
+
+
+async def _scanners(settings: CommonSettings) -> list[Finding]:
+    """One finding for each scanner: whether it can be reached from here."""
+    return [await _scanner(config) for config in load_scanners(settings.scanner_file)]
+
+
+async def _scanner(config: ScannerConfig) -> Finding:
+    what, advice = f"scanner {config.name}", f"start it, or correct its table; while it is down: {config.when_down.value}"
+    match config:
+        case CommandConfig():
+            found = shutil.which(config.command[0]) is not None
+            return Finding(what, config.command[0], "" if found else f"there is no such program; {advice}")
+        case RspamdConfig():
+            parts = urlsplit(config.url)
+            endpoint = Endpoint(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        case _:
+            endpoint = Endpoint.parse(config.address)
+    try:
+        async with asyncio.timeout(SCANNER_TIMEOUT):
+            _, writer = await endpoint.connect()
+        writer.close()
+    except (ScanFailed, TimeoutError) as error:
+        return Finding(what, str(error) or f"{endpoint}: no connection within {SCANNER_TIMEOUT:g} s", advice)
+    return Finding(what, f"{endpoint}, at the {config.at.value}")
 
 
 async def _volume(settings: CommonSettings) -> Finding:
