@@ -11,7 +11,7 @@ from services.access.imap.outcome import Outcome, done
 from shared.imap import command as commands
 from shared.imap import mailbox_response, response
 from shared.imap.listing import NOSELECT, Line, Return, Selection, Style, attributes, choose, matcher
-from shared.imap.mailbox_name import parents
+from shared.imap.mailbox_name import OTHER_USERS, SEPARATOR, parents, split_shared
 from shared.imap.metadata import Query
 from shared.imap.state import Extension
 from shared.mailbox.mailboxes import Listed
@@ -23,9 +23,10 @@ LINES = 500  # that are made for one write
 
 
 async def list_mailboxes(session: ImapSession, command: commands.List) -> Outcome:
-    """List mailboxes and what was asked of each; an empty pattern asks for the hierarchy separator."""
+    """List mailboxes and what was asked of each; an empty pattern asks for the separator and the namespace's root."""
     if command.patterns == ("",) and not command.extended:
-        session.write(response.list_line("", (NOSELECT,)))
+        root = OTHER_USERS + SEPARATOR if split_shared(command.reference) is not None else ""
+        session.write(response.list_line(root, (NOSELECT,)))
         return done(b"LIST completed")
     names = await session.desk.mailboxes.listing_for(session.the_account())
     patterns = [command.reference + pattern if pattern else "" for pattern in command.patterns]
