@@ -69,12 +69,12 @@ def _run(options: argparse.Namespace, chosen: Sequence[Scenario], work: Path) ->
 
 
 def _setting(options: argparse.Namespace, work: Path, machine: Machine) -> Setting:
-    """By default the mta gets all cores but one where it runs alone: its client needs that."""
+    """By default a service that runs alone gets all cores but one: its client needs that."""
     return Setting(
         work,
         TINY if options.tiny else FULL,
         workers=options.workers or 1,
-        mta_workers=options.workers or max(machine.cores - 1, 1),
+        lone_workers=options.workers or max(machine.cores - 1, 1),
         database_url=options.database_url,
     )
 
@@ -183,7 +183,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="one JSON line per row on standard output")
     parser.add_argument("--tiny", action="store_true", help="one round of little work, for CI; saves nothing")
     parser.add_argument("--side", choices=("ours", "peers"), action="append", help="only this side (default: both)")
-    parser.add_argument("--workers", type=int, help="worker processes of each of our services (1; accept: cores - 1)")
+    parser.add_argument(
+        "--workers", type=int, help="worker processes of each of our services (1; one alone: cores - 1)"
+    )
     parser.add_argument("--database-url", default="", help="postgresql://…: its schema `public` is dropped!")
     parser.add_argument("--work", default="/var/tmp", help="folder on the disk to measure (/var/tmp)")
     parser.add_argument("--keep", action="store_true", help="leave the work folder behind")

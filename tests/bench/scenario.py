@@ -93,12 +93,12 @@ class Setting:
     work: Path
     sizes: Sizes
     workers: int = 1  # of each of our services
-    mta_workers: int = 1  # where the mta runs alone
+    lone_workers: int = 1  # of a service that runs alone
     database_url: str = ""
 
     def workers_of(self, scenario: Scenario) -> int:
         """Our worker processes in a scenario."""
-        return self.mta_workers if scenario.mta_alone else self.workers
+        return self.lone_workers if scenario.service_alone else self.workers
 
 
 Samples = Mapping[str, Sample]  # by the row's name
@@ -121,7 +121,7 @@ class Scenario:
     prepare: Callable[[Server, Setting], None] | None = None
     fixture: str = ""
     tls: bool = False
-    mta_alone: bool = False  # of our services only the mta runs
+    service_alone: bool = False  # of our services only one runs, as the peer does
 
 
 class Meter:

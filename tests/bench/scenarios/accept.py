@@ -22,14 +22,22 @@ RECIPIENT = ACCOUNTS[0]  # one of the 100 that both sides verify
 
 
 def measure_source(
-    row: str, count: str, sessions: int, size: int, reuse: bool, server: Server, setting: Setting
+    row: str, count: str, sessions: int, size: int, reuse: bool, clients: int, server: Server, setting: Setting
 ) -> Samples:
     """Messages per second that smtp-source gets 250s for."""
     messages = getattr(setting.sizes, count)
     server.reset()
     server.start()
     with Meter(server, setting.work) as meter:
-        run = smtp_source(server.smtp, RECIPIENT, messages=messages, sessions=sessions, size=size, reuse=reuse)
+        run = smtp_source(
+            server.smtp,
+            RECIPIENT,
+            messages=messages,
+            sessions=sessions,
+            size=size,
+            reuse=reuse,
+            processes=clients,
+        )
     notes = require_survival(server, [RECIPIENT], messages)
     return {row: meter.sample(messages / run.seconds, work=messages, client_cpu=run.cpu_seconds, notes=notes)}
 
@@ -79,7 +87,10 @@ def _count_syncs(server: Server, messages: int, sessions: int) -> SyncCount:
     return count
 
 
-def _source_scenario(name: str, title: str, bar: float, sessions: int, size: int, reuse: bool) -> Scenario:
+def _source_scenario(
+    name: str, title: str, bar: float, sessions: int, size: int, reuse: bool, clients: int = 1
+) -> Scenario:
+    """`clients`: processes of smtp-source, of which one would be the limit where each message has its connection."""
     count = "accept_large" if size == LARGE else "accept"
     assert count in Sizes.__dataclass_fields__
     return Scenario(
@@ -88,14 +99,14 @@ def _source_scenario(name: str, title: str, bar: float, sessions: int, size: int
         rows=(Row(name, "messages/s", Better.HIGHER, bar),),
         ours=packetboat_mta,
         peers={"postfix": postfix_hold},
-        measure=partial(measure_source, name, count, sessions, size, reuse),
-        mta_alone=True,
+        measure=partial(measure_source, name, count, sessions, size, reuse, clients),
+        service_alone=True,
     )
 
 
 SCENARIOS = (
     _source_scenario("accept", "durable 250s, 50 sessions reusing connections, 4 KB", 6.0, 50, SMALL, True),
-    _source_scenario("accept-new", "a new connection for each message, 50 at once, 4 KB", 3.0, 50, SMALL, False),
+    _source_scenario("accept-new", "a new connection for each message, 50 at once, 4 KB", 3.0, 50, SMALL, False, 2),
     _source_scenario("accept-large", "100 KB bodies, 10 sessions", 2.5, 10, LARGE, True),
     Scenario(
         name="accept-latency",
@@ -107,7 +118,7 @@ SCENARIOS = (
         ours=packetboat_mta,
         peers={"postfix": postfix_hold},
         measure=measure_latency,
-        mta_alone=True,
+        service_alone=True,
     ),
     Scenario(
         name="accept-syncs",
@@ -116,6 +127,6 @@ SCENARIOS = (
         ours=packetboat_mta,
         peers={"postfix": postfix_hold},
         measure=measure_syncs,
-        mta_alone=True,
+        service_alone=True,
     ),
 )

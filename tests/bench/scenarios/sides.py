@@ -18,7 +18,12 @@ def packetboat(setting: Setting, work: Path) -> Packetboat:
 
 def packetboat_mta(setting: Setting, work: Path) -> Packetboat:
     """Ours with mda and relay stopped, as Postfix holds; Valkey runs."""
-    return Packetboat(work, services="mta", workers=setting.mta_workers, database_url=setting.database_url)
+    return Packetboat(work, services="mta", workers=setting.lone_workers, database_url=setting.database_url)
+
+
+def packetboat_access(setting: Setting, work: Path) -> Packetboat:
+    """Ours without mta, relay and mda, as Dovecot is measured; Valkey runs."""
+    return Packetboat(work, services="access", workers=setting.lone_workers, database_url=setting.database_url)
 
 
 def postfix_hold(_setting: Setting, work: Path) -> Postfix:
