@@ -30,7 +30,7 @@ DEMO_DOMAIN = "packetboat.test"
 DEMO_ACCOUNTS = ("alice", "bob")
 DEMO_FILE = "demo-accounts.txt"
 STANDARD_PORTS = {  # service → listener → port
-    "mta": {"SMTP (MX)": 25, "submission (STARTTLS)": 587, "submission (TLS)": 465},
+    "mta": {"SMTP (MX)": 25, "submission (STARTTLS)": 587, "submission (TLS)": 465, "LMTP": 24},
     "access": {
         "IMAP (STARTTLS)": 143, "IMAP (TLS)": 993, "POP3 (STARTTLS)": 110, "POP3 (TLS)": 995, "ManageSieve": 4190,
     },

@@ -118,7 +118,7 @@ class Acceptance:
             recipients=_named(envelope.recipients),
             tls=client.tls,
         )
-        if client.role is Role.MX:
+        if client.role is not Role.SUBMISSION:
             return [received, text.head]
         header, rest = text.head[: text.header_size], text.head[text.header_size :]
         completed = complete_headers(header, message_id=_own_message_id(envelope.id, self._hostname), date=date)

@@ -14,6 +14,7 @@ from services.mta.allowance import Allowance
 from services.mta.client import Role
 from services.mta.connection import Connection
 from services.mta.desk import Desk
+from services.mta.lmtp import LmtpSession
 from services.mta.recipients import Recipients
 from services.mta.session import MailSession
 from services.mta.settings import MtaSettings
@@ -41,7 +42,12 @@ from shared.volume import journal_writer
 if TYPE_CHECKING:
     from services.mta.scan import Screening
 
-DOORS = ((25, Role.MX, False), (587, Role.SUBMISSION, False), (465, Role.SUBMISSION, True))  # the last: implicit TLS
+DOORS = (  # the last says whether TLS is implicit
+    (25, Role.MX, False),
+    (587, Role.SUBMISSION, False),
+    (465, Role.SUBMISSION, True),
+    (24, Role.LMTP, False),
+)
 FINISHING_SHARE = 0.6  # of the grace period, for messages that are being sent to us
 PUSHING_SHARE = 0.2  # … and for references on their way to Redis, which the sweep finds as well
 LAST_WORDS = 0.2  # seconds for the 451s of a journal that failed
@@ -160,7 +166,7 @@ class MtaWorker:
         for port, role, implicit_tls in DOORS:
             endpoints = parse_listen(self._settings.listen, port + self._settings.port_base)
             tls = self._desk.tls if implicit_tls else None
-            factory = partial(MailSession, self._desk, role)
+            factory = partial(LmtpSession if role is Role.LMTP else MailSession, self._desk, role)
             self._listeners.append(
                 await Listener.open(endpoints, factory, tls=tls, proxies=proxies, report=self._log.trouble)
             )

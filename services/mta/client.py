@@ -22,6 +22,7 @@ class Role(Enum):
 
     MX = "mx"  # anybody's mail for our domains
     SUBMISSION = "submission"  # our users' mail for anybody (RFC 6409)
+    LMTP = "lmtp"  # mail for our domains that another MTA of ours took (RFC 2033)
 
 
 @dataclass(slots=True)
@@ -60,5 +61,7 @@ class Transaction:
 
 @lru_cache(maxsize=1024)  # one client's messages have it in common
 def _origin(role: Role, ip: str, helo: str, extended: bool, tls: str, account: str, smtputf8: bool) -> Origin:
-    protocol = protocol_name(extended=extended, tls=bool(tls), authenticated=bool(account), utf8=smtputf8)
+    protocol = protocol_name(
+        extended=extended, tls=bool(tls), authenticated=bool(account), utf8=smtputf8, lmtp=role is Role.LMTP
+    )
     return Origin(role.value, ip, helo, protocol, tls, account)

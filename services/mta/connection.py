@@ -149,7 +149,7 @@ class Connection(SMTP):
 
     async def _handle_client(self) -> None:
         try:
-            await self.push(replies.greeting(self._desk.hostname))
+            await self._welcome()
             while not self._ended:
                 await self._next_command()
         except Farewell as farewell:
@@ -160,6 +160,9 @@ class Connection(SMTP):
             await self._drop_transaction()
             self._close()
             self._desk.sessions.discard(self)
+
+    async def _welcome(self) -> None:
+        await self.push(replies.greeting(self._desk.hostname))
 
     async def _next_command(self) -> None:
         self._check_patience()

@@ -33,7 +33,7 @@ class Recipients:
         """Refuse what is too big, and on submission a sender whom the client isn't."""
         if mail.size > self._limits.message_size:
             raise PermanentFailure("Message too big", code=552, status="5.3.4")
-        if client.role is Role.MX or mail.sender is None:
+        if client.role is not Role.SUBMISSION or mail.sender is None:
             return  # a null reverse-path from submission is a disposition notification (RFC 8098)
         if client.account is None:
             return  # trusted networks may write as anybody

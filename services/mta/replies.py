@@ -31,6 +31,7 @@ START_TEXT = b"354 End data with <CR><LF>.<CR><LF>"
 LOGGED_IN = b"235 2.7.0 Authentication successful"
 READY_FOR_TLS = b"220 2.0.0 Ready to start TLS"
 CANNOT_VERIFY = b"252 2.5.2 Cannot VRFY user, but will accept message and attempt delivery"
+LMTP_ONLY_FROM_OURS = b"554 5.7.1 LMTP is for this host and trusted networks"
 BYE = b"221 2.0.0 Bye"
 
 SHUTTING_DOWN = b"421 4.3.2 Shutting down, try again"
@@ -45,6 +46,7 @@ TOO_BIG = b"552 5.3.4 Message too big"
 UNKNOWN_COMMAND = Refusal(500, "5.5.2", "Command not recognized")
 BARE_LINE_END = Refusal(500, "5.5.2", "Commands end with CRLF, without bare CR, LF or NUL")
 NO_ARGUMENT = Refusal(501, "5.5.4", "This command takes no argument")
+NOT_LMTP = Refusal(500, "5.5.1", "This is LMTP: LHLO first")
 BAD_HELO = Refusal(501, "5.5.4", "Syntax: EHLO hostname")
 NOT_IMPLEMENTED = Refusal(502, "5.5.1", "Command not implemented")
 NO_TLS = Refusal(502, "5.5.1", "STARTTLS not available now")
@@ -69,9 +71,9 @@ _AUTH_REFUSALS = {
 }
 
 
-def greeting(hostname: str) -> bytes:
+def greeting(hostname: str, protocol: str = "ESMTP") -> bytes:
     """Return the reply that opens a session."""
-    return f"220 {hostname} ESMTP Packetboat".encode()
+    return f"220 {hostname} {protocol} Packetboat".encode()
 
 
 def multiline(code: int, lines: Sequence[str]) -> bytes:

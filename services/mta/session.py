@@ -45,9 +45,13 @@ class MailSession(Connection):
     _text_since = 0.0
     _milters: SessionMilters | None = None
 
+    @property
+    def _verbs(self) -> dict[str, Callable[[MailSession, str | None], Awaitable[None]]]:
+        return _VERBS
+
     async def _obey(self, line: bytes) -> None:
         verb, argument = _split(line)
-        method = _VERBS.get(verb)
+        method = self._verbs.get(verb)
         if len(line) > (MAX_AUTH_LINE if method is MailSession.smtp_AUTH else MAX_LINE):
             raise LineTooLong
         if method is None:
@@ -290,6 +294,11 @@ class MailSession(Connection):
 
     async def _finish(self, transaction: Transaction, body: Body) -> None:
         """Take the message over, and only then say so."""
+        envelope = await self._take_over(transaction, body)
+        await self.push(b"250 2.0.0 Ok: queued as " + envelope.id.encode())
+        self._tell_acceptance(envelope, body.size)
+
+    async def _take_over(self, transaction: Transaction, body: Body) -> Envelope:
         self._transaction = None
         try:
             envelope = await self._unhurried(self._accept(transaction, body))
@@ -298,8 +307,7 @@ class MailSession(Connection):
             raise
         self._commands = self._errors = 0
         ACCEPTED.labels(self._client.role.value).inc()
-        await self.push(b"250 2.0.0 Ok: queued as " + envelope.id.encode())
-        self._tell_acceptance(envelope, body.size)
+        return envelope
 
     async def _accept(self, transaction: Transaction, body: Body) -> Envelope:
         try:
@@ -349,7 +357,7 @@ class MailSession(Connection):
 
     async def smtp_HELP(self, arg: str | None) -> None:
         """Name the commands."""
-        await self.push("214 2.0.0 " + " ".join(_VERBS))
+        await self.push("214 2.0.0 " + " ".join(self._verbs))
 
     async def smtp_VRFY(self, arg: str | None) -> None:
         """Say nothing about who is here (RFC 5321 §7.3)."""

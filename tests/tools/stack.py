@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKETBOAT = REPOSITORY / ".venv" / "bin" / "packetboat"
 STANDARD_PORTS = {
     "mx": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995,
-    "sieve": 4190,
+    "sieve": 4190, "lmtp": 24,
 }  # fmt: skip
 # Below the kernel's ephemeral range (32768 on), so that no outgoing connection takes one meanwhile.
 PORT_BASES = range(11_000, 24_000, 10)

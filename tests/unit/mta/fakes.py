@@ -12,6 +12,7 @@ from services.mta.allowance import Allowance
 from services.mta.client import Role
 from services.mta.desk import Desk
 from services.mta.limits import Limits
+from services.mta.lmtp import LmtpSession
 from services.mta.recipients import Recipients
 from services.mta.session import MailSession
 from shared.address import Address
@@ -214,7 +215,7 @@ class FakeMta:
     def connect(self, role: Role = Role.MX, ip: str = "192.0.2.7") -> Wire:
         """A client's connection."""
         transport = FakeTransport(ip)
-        session = MailSession(self.desk, role)
+        session = (LmtpSession if role is Role.LMTP else MailSession)(self.desk, role)
         transport.protocol = session
         session.connection_made(transport)
         return Wire(session, transport)

@@ -1,6 +1,6 @@
 """SMTP sessions as they go over the wire: tests/transcripts/smtp/*.txt, fed whole and octet by octet.
 
-# key: value      role (mx, submission), ip, trusted (a network), plaintext_auth (yes), limit NAME=VALUE
+# key: value      role (mx, submission, lmtp), ip, trusted (a network), plaintext_auth (yes), limit NAME=VALUE
 C: text           the client sends a line; lines without S: between them are sent as one piece
 C! text           … octets with Python's escapes, and no CRLF added
 S: text           the server's next line; * stands for anything
