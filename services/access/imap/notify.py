@@ -7,9 +7,11 @@ and nothing queues up, however many changes there were or however slowly the cli
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from services.access.imap.session import ImapSession
 
 MAX_NOTIFIED = 2_000  # names that an account may have for its clients to be notified
+PAUSE = 0.05  # seconds between two looks at the listing: a busy account costs no more than these
 MAX_UID = 0xFFFFFFFF
 NO_ACCESS = b"\\NoAccess"
 
@@ -64,6 +67,8 @@ class Notifying:
     own_messages: dict[int, int] = field(default_factory=dict)  # UIDVALIDITY → how many it added itself
     accounts: frozenset[int] = frozenset()
     watches: ExitStack = field(default_factory=ExitStack)
+    not_before: float = 0.0  # the next look at the listing, by the loop's clock
+    timer: asyncio.TimerHandle | None = None
 
     @property
     def selected_events(self) -> Event:
@@ -98,6 +103,8 @@ def stop(session: ImapSession) -> None:
     """Tell of nothing more than IMAP without NOTIFY does."""
     if session.notifying is not None:
         session.notifying.watches.close()
+        if session.notifying.timer is not None:
+            session.notifying.timer.cancel()
         session.notifying = None
 
 
@@ -178,18 +185,33 @@ def _take(session: ImapSession, notifying: Notifying, listing: Iterable[Listed])
     if accounts == notifying.accounts:
         return
 
-    def wake() -> None:
-        notifying.woken = True
-        session.connection.wake()
-
     notifying.watches.close()
+    wake = partial(_wake, session, notifying)
     for account_id in accounts:
         notifying.watches.enter_context(session.desk.watcher.watch_account(account_id, wake))
     notifying.accounts = accounts
 
 
+def _wake(session: ImapSession, notifying: Notifying) -> None:
+    notifying.timer = None
+    notifying.woken = True
+    session.connection.wake()
+
+
+def _is_too_soon(session: ImapSession, notifying: Notifying) -> bool:
+    """Say whether the listing was looked at just now; the session is then woken when it is time again."""
+    loop = asyncio.get_running_loop()
+    wait = notifying.not_before - loop.time()
+    if wait <= 0:
+        notifying.not_before = loop.time() + PAUSE
+        return False
+    if notifying.timer is None:
+        notifying.timer = loop.call_later(wait, _wake, session, notifying)
+    return True
+
+
 async def _tell_others(session: ImapSession, notifying: Notifying) -> None:
-    if not any(group.mailboxes is not None for group in notifying.groups):
+    if not any(group.mailboxes is not None for group in notifying.groups) or _is_too_soon(session, notifying):
         return
     listing = await session.desk.mailboxes.listing_for(session.the_account())
     if len(listing) > MAX_NOTIFIED:
@@ -300,8 +322,10 @@ async def _tell_status(session: ImapSession, notifying: Notifying, before: Liste
     if old is None or new is None or not _may_read(entry) or _is_selected(session, new):
         return
     wanted = events_of(notifying.groups, entry.name, subscribed=entry.subscribed) & MESSAGE_EVENTS
+    if _is_own_addition(notifying, old, new):
+        wanted &= ~COUNT_EVENTS  # flags may have changed besides
     items = _changed_items(old, new, wanted, with_modseq=Extension.CONDSTORE in session.enabled)
-    if items and not _is_own_addition(notifying, old, new):
+    if items:
         await _write_status(session, entry, new, items)
 
 
@@ -320,7 +344,7 @@ def _changed_items(old: Mailbox, new: Mailbox, wanted: Event, *, with_modseq: bo
 
 
 def _is_own_addition(notifying: Notifying, old: Mailbox, new: Mailbox) -> bool:
-    """Say whether all that happened to a mailbox is what the client itself added to it."""
+    """Say whether all messages that came into a mailbox were added by the client itself, and none went."""
     added = notifying.own_messages.get(new.uidvalidity, 0)
     return bool(added) and new.uidnext - old.uidnext == new.messages - old.messages == added
 
