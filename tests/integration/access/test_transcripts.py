@@ -3,7 +3,7 @@
     C: what the client sends            S: what the server must send; `...` stands for anything in a line
     S~: what the server must send after any lines
     C2: S2: another client of the same account        # a comment
-    X: octets that the client sends, with Python's escapes, and no line end
+    X: octets that the client sends, \\r \\n \\0 and \\x.. for some of them, and no line end
     D: name    deliver a message of MESSAGES to alice, as the MDA does
     {{name}}   a number, the same wherever the name is used again
     F:         forget all expunges, as maintenance does after a day
@@ -25,6 +25,7 @@ from tests.integration.access.wire import Client
 
 FOLDER = Path(__file__).parents[2] / "transcripts"
 NEVER = 1 << 62  # microseconds: all expunges are older
+_ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|([rn0]))")
 _STEP = re.compile(r"(C|S|D|X|F)(\d?)(~?): ?(.*)")
 _NUMBER = re.compile(r"\{\{(\w+)\}\}")
 _ESCAPED_NUMBER = re.compile(r"\\\{\\\{(\w+)\\\}\\\}")
@@ -67,7 +68,7 @@ def _play(path: Path, access: RunningAccess, port: int) -> None:
             clients[who].send(line.encode() + b"\r\n")
             continue
         if kind == "X":
-            clients[who].send(line.encode("latin-1").decode("unicode_escape").encode("latin-1"))
+            clients[who].send(_ESCAPE.sub(_octet, line.encode()))
             continue
         got = clients[who].file.readline().decode("utf-8", "backslashreplace")
         while later and got and not _match(line, got.removesuffix("\r\n")):
@@ -83,3 +84,7 @@ def _play(path: Path, access: RunningAccess, port: int) -> None:
 def _match(expected: str, got: str) -> re.Match[str] | None:
     literal = ".*".join(map(re.escape, expected.split("...")))
     return re.fullmatch(_ESCAPED_NUMBER.sub(r"(?P<\1>[0-9]+)", literal), got)
+
+
+def _octet(escape: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(escape[1].decode()) if escape[1] else {b"r": b"\r", b"n": b"\n", b"0": b"\0"}[escape[2]]
