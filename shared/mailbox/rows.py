@@ -35,7 +35,7 @@ class Want(Flag):
     TEXT = auto()  # for lists of a webmail
     PREVIEW = auto()
     SAVED = auto()  # when it came into the mailbox
-    PLACES = auto()  # where the record lies: what a search has to know of most messages
+    PLACES = auto()  # CONTENT without the parts: for searches
     IDS = auto()  # what shared.imap.objectid makes EMAILID and THREADID of
     BRIEF = auto()  # uid and flags only: half the time of BASE
 
@@ -54,6 +54,18 @@ COLUMNS: dict[Want, tuple[str, ...]] = {
         "header_size",
         "parts",
     ),
+    Want.PLACES: (
+        "prefix",
+        "blob_id",
+        "segment",
+        "position",
+        "length",
+        "body",
+        "inline_size",
+        "record_size",
+        "large",
+        "header_size",
+    ),
     Want.ENVELOPE: ("envelope",),
     Want.BODYSTRUCTURE: ("bodystructure",),
     Want.BODY: ("imap_body",),
@@ -61,7 +73,6 @@ COLUMNS: dict[Want, tuple[str, ...]] = {
     Want.TEXT: ("subject", "preview", "message_id", "refs"),
     Want.PREVIEW: ("preview",),
     Want.SAVED: ("saved_at",),
-    Want.PLACES: ("prefix", "segment", "position", "length", "large"),
     Want.IDS: ("entry", "message_id", "refs"),
 }
 BASE_COLUMNS = ("uid", "flags", "modseq", "internal_date", "size")

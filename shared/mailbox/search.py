@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
@@ -52,10 +52,6 @@ class TextKey:
 Found: TypeAlias = list[set[int]]
 
 
-Complete: TypeAlias = Callable[[Sequence[int]], Awaitable[Sequence[Row]]]
-"""Gives the rows of `fetch_rows(…, Want.CONTENT)` of some UIDs."""
-
-
 class TextSearch:
     """Searches messages; rows are those of `fetch_rows` with `Want.PLACES` or `Want.CONTENT`."""
 
@@ -63,18 +59,17 @@ class TextSearch:
         self._content = content
         self._slots = asyncio.Semaphore(PARALLEL_STRETCHES)
 
-    async def matches(self, rows: Sequence[Row], keys: Sequence[TextKey], complete: Complete | None = None) -> Found:
+    async def matches(self, rows: Sequence[Row], keys: Sequence[TextKey]) -> Found:
         """Return for each key the UIDs of the messages that match; one pass for all keys.
 
-        With `complete` the rows need only tell places: it is asked for more of those that may match. A message
-        whose bytes can't be had doesn't match. Cancelling ends it after the current batch.
+        A message whose bytes can't be had doesn't match. Cancelling ends it after the current stretches.
         """
         found: Found = [set() for _ in keys]
         filters = _filters(keys)
         async with asyncio.TaskGroup() as tasks:
             for stretch in _stretches(rows):
                 await self._slots.acquire()
-                tasks.create_task(self._search(stretch, keys, filters, found, complete))
+                tasks.create_task(self._search(stretch, keys, filters, found))
         return found
 
     async def text_matches(
@@ -84,24 +79,27 @@ class TextSearch:
         return (await self.matches(rows, [TextKey(scope, text, header)]))[0]
 
     async def _search(
-        self,
-        stretch: _Stretch,
-        keys: Sequence[TextKey],
-        filters: Sequence[Prefilter],
-        found: Found,
-        complete: Complete | None,
+        self, stretch: _Stretch, keys: Sequence[TextKey], filters: Sequence[Prefilter], found: Found
     ) -> None:
         try:
-            candidates = await asyncio.to_thread(self._candidates, stretch, filters) if filters else stretch.rows
-            if complete is not None and candidates:
-                candidates = await complete([row[0] for row in candidates])
-            for batch in _batches(candidates):
-                messages = await self._content.read_many(batch)
-                hits = await asyncio.to_thread(_search_batch, batch, messages, keys)
-                for uids, more in zip(found, hits, strict=True):
-                    uids |= more
+            hits, elsewhere = await asyncio.to_thread(self._look, stretch, keys, filters)
+            for batch in _batches(elsewhere):
+                _unite(hits, _search_batch(batch, await self._content.read_many(batch), keys))
+            _unite(found, hits)
         finally:
             self._slots.release()
+
+    def _look(
+        self, stretch: _Stretch, keys: Sequence[TextKey], filters: Sequence[Prefilter]
+    ) -> tuple[Found, list[Row]]:
+        """Return what is found in a stretch, and the rows whose records aren't where they say."""
+        found: Found = [set() for _ in keys]
+        elsewhere: list[Row] = []
+        for batch in _batches(self._candidates(stretch, filters) if filters else stretch.rows):
+            messages = self._content.read_now(batch)
+            _unite(found, _search_batch(batch, messages, keys))
+            elsewhere += [row for row, message in zip(batch, messages, strict=True) if not isinstance(message, bytes)]
+        return found, elsewhere
 
     def _candidates(self, stretch: _Stretch, filters: Sequence[Prefilter]) -> Sequence[Row]:
         """Return the rows of a stretch that may match, those included of which that can't be told from here."""
@@ -177,6 +175,11 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
         size += row["size"]
     if batch:
         yield batch
+
+
+def _unite(found: Found, more: Found) -> None:
+    for uids, others in zip(found, more, strict=True):
+        uids |= others
 
 
 def _search_batch(rows: Sequence[Row], messages: Sequence[bytes | Failure], keys: Sequence[TextKey]) -> Found:

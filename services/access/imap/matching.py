@@ -155,7 +155,7 @@ async def _answers(
                 continue
             if not isinstance(index, All):
                 rows = [row for row in rows if evaluate(index, _Message(row))]
-            waiting.append((size, rows, asyncio.create_task(_answered(session, mailbox_id, rows, key, text_keys))))
+            waiting.append((size, rows, asyncio.create_task(_answered(session, rows, key, text_keys))))
             if len(waiting) >= CHUNKS_AT_ONCE:
                 size, rows, task = waiting.popleft()
                 yield size, rows, await task
@@ -250,16 +250,9 @@ class _Message:
         raise TypeError("body keys are answered before")
 
 
-async def _answered(
-    session: ImapSession, mailbox_id: int, rows: Sequence[Row], key: SearchKey, text_keys: _TextKeys
-) -> SearchKey:
+async def _answered(session: ImapSession, rows: Sequence[Row], key: SearchKey, text_keys: _TextKeys) -> SearchKey:
     """Search the text of rows for all keys at once; return the key with UIDs in their place."""
-
-    async def complete(uids: Sequence[int]) -> Sequence[Row]:
-        fetched = session.desk.messages.fetch_rows(mailbox_id, compact(uids), Want.CONTENT)
-        return [row async for chunk in fetched for row in chunk]
-
-    found = await session.desk.search.matches(rows, list(text_keys.values()), complete)
+    found = await session.desk.search.matches(rows, list(text_keys.values()))
     answers = {asked: InUids(compact(uids)) for asked, uids in zip(text_keys, found, strict=True)}
     return transform(key, lambda leaf: answers.get(leaf, leaf))
 

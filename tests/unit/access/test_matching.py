@@ -47,7 +47,7 @@ class Mailbox:
             self.read += uids[start : start + 50]
             yield [(uid, uid % 2, 1000 + uid, 0, uid) for uid in uids[start : start + 50]]
 
-    async def matches(self, rows: Sequence[Any], keys: Sequence[TextKey], complete: object) -> list[set[int]]:
+    async def matches(self, rows: Sequence[Any], keys: Sequence[TextKey]) -> list[set[int]]:
         self.searched += [row[0] for row in rows]
         return [{row[0] for row in rows if self.contains(row[0], key.text)} for key in keys]
 
