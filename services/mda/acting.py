@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from services.mda.children import Child, Children, Draft, Wish
@@ -24,8 +24,9 @@ from shared.imap.flags import BadFlag, FlagSet, parse_flags
 from shared.imap.mailbox_name import INBOX, UnusableMailboxName, check_new_name
 from shared.mailbox.blobs import NewBlob
 from shared.mailbox.job import Deliver, Outcome, Record, Step
-from shared.message.envelope import Envelope, Kind, Origin
+from shared.message.envelope import DeliverBy, Envelope, Kind, Origin
 from shared.message.rendered import Rendered, render
+from shared.sieve.actions import DeliverBy as SieveDeliverBy
 from shared.sieve.actions import (
     Discard,
     EReject,
@@ -42,6 +43,7 @@ from shared.sieve.actions import (
 from shared.sieve.addresses import mail_address
 from shared.sieve.compose import compose_notification, compose_vacation
 from shared.sieve.revision import Revision
+from shared.smtp.transaction import MAX_BY_SECONDS
 
 REFUSED_STATUS = "5.7.1"
 EDITED = "edited"  # in the id of a changed message
@@ -192,7 +194,7 @@ class Acting:
             plan.steps.append(Record(recipient.address, action.address, Outcome.DROPPED, detail))
             return
         body = action.message.render() if action.message.changed else None
-        wish = Wish(action.notify, action.ret)
+        wish = Wish(action.notify, action.ret, _deadline(action.deliver_by, case))
         child = await self._children.redirect(entry, recipient, target, wish=wish, body=body)
         plan.children[child.id] = child
         detail = {"child": child.id, "filter": _filter(by)}
@@ -256,6 +258,15 @@ class Acting:
 
 
 _REFUSED = (Outcome.BOUNCED, Outcome.FAILED)
+
+
+def _deadline(wanted: SieveDeliverBy | None, case: Case) -> DeliverBy | None:
+    """RFC 6009 §6: a time from now on, or a moment."""
+    if wanted is None:
+        return None
+    after = case.now + timedelta(seconds=min(wanted.relative or 0, MAX_BY_SECONDS))
+    moment = datetime.fromisoformat(wanted.absolute) if wanted.absolute else after
+    return DeliverBy(int(moment.timestamp() * 1_000_000), wanted.mode, wanted.trace)
 
 
 def _vacation(action: Vacation, message_id: str, date: datetime) -> bytes:

@@ -22,7 +22,7 @@ from shared.journal.reference import Reference
 from shared.journal.writer import Writer
 from shared.message.compose import delivered_to_header
 from shared.message.dsn import DsnKind, DsnRecipient, DsnReport, build_dsn
-from shared.message.envelope import Envelope, Kind, Lane, Origin, Recipient
+from shared.message.envelope import DeliverBy, Envelope, Kind, Lane, Origin, Recipient
 from shared.queue.delivery import Item
 
 UPLOAD_CHUNK = 1024 * 1024  # octets handed over at a time
@@ -48,6 +48,7 @@ class Wish:
 
     notify: str = ""
     ret: str = ""
+    deliver_by: DeliverBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Children:
             hops=parent.hops + 1,
             ret=wish.ret or parent.ret,
             envid=parent.envid,
+            deliver_by=wish.deliver_by or parent.deliver_by,
             smtputf8=parent.smtputf8 or not target.is_ascii,
             eight_bit=parent.eight_bit,
             message_id=parent.message_id,

@@ -100,7 +100,7 @@ class Courier:
         self._outbox = outbox
         self._expansions = expansions
         self._children = children
-        self._router = Router(children)
+        self._router = Router(children, clock=clock)
         self._scanning = Scanning(database, panel or Panel(()), log, clock=clock)
         self._filtering = Filtering(folder)
         self._acting = Acting(children)

@@ -21,6 +21,7 @@ class Failure:
 UNKNOWN = Failure("5.1.1", "There is no such mailbox here")
 DISABLED = Failure("5.2.1", "The account is disabled")
 FULL = Failure("5.2.2", "The mailbox is full")
+LATE = Failure("5.4.7", "The time within which it was to be delivered is over")
 LOOP = Failure("5.4.6", "The message goes round in a loop of forwards")
 
 OF_REFUSAL = {Refusal.OVER_QUOTA: FULL, Refusal.NO_ACCOUNT: UNKNOWN}

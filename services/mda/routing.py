@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from services.mda.children import Child, Children
 from services.mda.entry import Entry
-from services.mda.failure import DISABLED, LOOP, UNKNOWN, Failure
+from services.mda.failure import DISABLED, LATE, LOOP, UNKNOWN, Failure
 from shared.address import Address
 from shared.directory import Account, Expansion
 from shared.imap.mailbox_name import INBOX
@@ -66,16 +67,18 @@ class Route:
 class Router:
     """Turns where an address leads into steps; it decides, and does nothing itself."""
 
-    def __init__(self, children: Children) -> None:
+    def __init__(self, children: Children, *, clock: Callable[[], float] = time.time) -> None:
         self._children = children
+        self._clock = clock
 
     async def plan(self, route: Route) -> Job:
         """Fill in a route's job and children; again after something was refused."""
         route.children.clear()
-        steps = [step for account in route.receiving for step in self._steps(route, account)]
-        forwards = self._forwards(route)
+        late = self._is_late(route)
+        steps = [] if late else [step for account in route.receiving for step in self._steps(route, account)]
+        forwards = () if late else self._forwards(route)
         steps += [await self._redirect(route, target) for target in forwards]
-        failures = _failures(route, delivered=bool(steps))
+        failures = {route.recipient.address: LATE} if late else _failures(route, delivered=bool(steps))
         for target, failure in failures.items():
             steps.append(await self._bounce(route, target, failure))
         await self._confirm(route, steps)
@@ -103,6 +106,11 @@ class Router:
             steps = plan.steps
             route.children |= plan.children
         return [step for step in steps if not (isinstance(step, Deliver) and step.target in route.refused)]
+
+    def _is_late(self, route: Route) -> bool:
+        """Whether it was to be returned if it didn't come in time (RFC 2852 §4.1)."""
+        by = route.entry.envelope.deliver_by
+        return by is not None and by.returns and by.seconds_left(self._clock()) < 0
 
     def _forwards(self, route: Route) -> tuple[Address, ...]:
         return () if route.expansion.forwards and loops(route.entry, route.recipient) else route.expansion.forwards

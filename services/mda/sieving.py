@@ -54,6 +54,7 @@ class Case:
     won: set[Key] = field(default_factory=set)
     lost: set[Key] = field(default_factory=set)
     result: Result | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))  # what currentdate shows
 
     @property
     def claimant(self) -> str:
@@ -134,6 +135,7 @@ class Sieving:
         return cases
 
     def _cases(self, routes: Sequence[Route], suites: dict[int, Suite]) -> list[Case]:
+        now = datetime.fromtimestamp(self._clock(), UTC).astimezone()
         messages: dict[str, Message] = {}
         cases = []
         for route in routes:
@@ -141,7 +143,7 @@ class Sieving:
                 if account.id in suites and account.id not in route.plans:
                     message = messages.get(route.entry.id) or _message(route.entry)
                     messages[route.entry.id] = message
-                    cases.append(Case(route, account, suites[account.id], message))
+                    cases.append(Case(route, account, suites[account.id], message, now=now))
         return cases
 
     async def _execute(self, cases: Sequence[Case], used: dict[int, float]) -> None:
@@ -181,8 +183,7 @@ class Sieving:
 
     def _context(self, case: Case) -> Context:
         entry = case.route.entry
-        now = datetime.fromtimestamp(self._clock(), UTC).astimezone()
-        surroundings = Surroundings(case.suite, case.account.address, self._hostname, now, case.remembers)
+        surroundings = Surroundings(case.suite, case.account.address, self._hostname, case.now, case.remembers)
         return context_of(case.message, entry.envelope, case.route.recipient, surroundings, case.route.verdicts)
 
     async def _recall(self, cases: Sequence[Case]) -> list[Case]:

@@ -10,13 +10,14 @@ from typing import Protocol
 
 from services.mta.body import Text
 from services.mta.client import Client, Role, Transaction
+from services.mta.commands import Mail
 from services.mta.limits import MAX_RECEIVED
 from shared.errors import PermanentFailure
 from shared.journal.record import LARGE_THRESHOLD, LargeFile
 from shared.journal.reference import Reference
 from shared.journal.writer import LargeUpload
 from shared.message.compose import complete_headers, received_header
-from shared.message.envelope import Envelope, Recipient
+from shared.message.envelope import DeliverBy, Envelope, Recipient
 from shared.message.header import unfold
 from shared.queue.delivery import Item
 
@@ -100,6 +101,7 @@ class Acceptance:
             received_at=int(now * 1_000_000),
             ret=mail.ret,
             envid=mail.envid,
+            deliver_by=_deliver_by(mail, now),
             smtputf8=mail.smtputf8,
             eight_bit=mail.eight_bit,
             message_id=message_id,
@@ -123,6 +125,11 @@ class Acceptance:
         header, rest = text.head[: text.header_size], text.head[text.header_size :]
         completed = complete_headers(header, message_id=_own_message_id(envelope.id, self._hostname), date=date)
         return [received, completed, rest]
+
+
+def _deliver_by(mail: Mail, now: float) -> DeliverBy | None:
+    by = mail.by
+    return DeliverBy(int((now + by.seconds) * 1_000_000), by.mode, by.trace) if by is not None else None
 
 
 def _check_header(client: Client, lowered: bytes, text: Text) -> None:

@@ -1,4 +1,4 @@
-"""MAIL, RCPT and BDAT read from their command lines (RFC 5321 §4.1.1, 1870, 3030, 3461, 4954, 6152, 6531).
+"""MAIL, RCPT and BDAT read from their command lines (RFC 5321 §4.1.1, 1870, 2852, 3030, 3461, 4954, 6152, 6531).
 
     "MAIL FROM:" Reverse-path [SP Mail-parameters]
     "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters]
@@ -25,8 +25,18 @@ _RCPT = re.compile(rf"(?i:TO):{_PATH}")
 _SOURCE_ROUTE = re.compile(r"@[^:@,\s]++(?:,@[^:@,\s]++)*+:")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([^\s=\x00-\x20\x7f]+))?\Z")
 _NOTIFY = re.compile(r"(?:NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2})\Z")
+_BY = re.compile(r"(-?[0-9]{1,9});([NRnr])([Tt]?)\Z")
 _ORCPT = re.compile(r"[A-Za-z0-9\-]+;.")
 _BDAT = re.compile(r"(\d{1,20})(?:[ \t]+(?i:(LAST)))?\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """MAIL's BY parameter (RFC 2852 §4): seconds from now, N(otify) or R(eturn), whether relaying is reported."""
+
+    seconds: int
+    mode: str
+    trace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class Mail:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""  # xtext as sent
+    by: By | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,7 @@ def parse_mail(argument: str, *, extended: bool = True) -> Mail:
         smtputf8=smtputf8,
         ret=parameters.get("RET", "").upper(),
         envid=parameters.get("ENVID", ""),
+        by=_by(parameters["BY"]) if "BY" in parameters else None,
     )
 
 
@@ -136,6 +148,15 @@ def _parameters(text: str, extended: bool, keywords: dict[str, re.Pattern[str] |
     return parameters
 
 
+def _by(value: str) -> By:
+    """RFC 2852 §4: what is to be returned needs time that isn't over."""
+    match = _BY.match(value)
+    seconds = int(match[1]) if match else 0
+    if match is None or (match[2] in "Rr" and seconds <= 0):
+        raise _bad("BY")
+    return By(seconds, match[2].upper(), bool(match[3]))
+
+
 def _check_dsn(parameters: dict[str, str]) -> None:
     """ENVID is xtext; ORCPT is a type and xtext, or UTF-8 for the type utf-8 (RFC 6533 §3)."""
     envid = parameters.get("ENVID", "")
@@ -165,6 +186,7 @@ _MAIL_KEYWORDS: dict[str, re.Pattern[str] | None] = {
     "SMTPUTF8": None,
     "RET": re.compile(r"(?i)(?:FULL|HDRS)\Z"),
     "ENVID": re.compile(r"."),
+    "BY": _BY,
     "AUTH": re.compile(r"[!-~]{1,500}\Z"),  # who first submitted it (RFC 4954 §5): we trust nobody's word
 }
 _RCPT_KEYWORDS: dict[str, re.Pattern[str] | None] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.errors import MailFailure, PermanentFailure
 from shared.sasl.mechanism import Reason
 
-EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING", "HELP")
+EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING", "DELIVERBY", "HELP")
 MAX_REPLY_TEXT = 400  # octets of one refusal: RFC 5321 §4.5.3.1.5 allows 512 for a line
 
 

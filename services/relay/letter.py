@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,11 +10,11 @@ from services.relay.state import EntryState
 from shared.errors import TemporaryFailure
 from shared.journal.reader import Reader
 from shared.journal.reference import Reference
-from shared.message.envelope import Envelope, Recipient
+from shared.message.envelope import DeliverBy, Envelope, Recipient
 from shared.queue.sites import SiteItem
 from shared.smtp.dots import BareLineEnd, DotStuffer, stuff
 from shared.smtp.outcome import Outcome
-from shared.smtp.transaction import Target, Transaction
+from shared.smtp.transaction import By, Target, Transaction
 
 MAX_WHOLE = 512 * 1024  # octets up to which a message is read at once
 CHECK_PIECE = 1024 * 1024  # octets of a larger one that are looked at together
@@ -83,8 +84,13 @@ def _letter(job: Job, reader: Reader, message: _Message, recipients: Sequence[Re
         smtputf8=envelope.smtputf8 and message.utf8_header,
         ret=envelope.ret,
         envid=envelope.envid,
+        by=_by(envelope.deliver_by),
     )
     return Letter(job, tuple(recipients), transaction, job.reference, message.wire, reader)
+
+
+def _by(by: DeliverBy | None) -> By | None:
+    return By(by.seconds_left(time.time()), by.mode, by.trace) if by is not None else None
 
 
 def _check(message: bytes) -> _Message:

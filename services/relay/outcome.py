@@ -126,11 +126,15 @@ def _judge_deferred(
     accepted, null_sender = envelope.received_at / 1e6, not envelope.sender
     attempts = (waiting.attempts if waiting else 0) + 1
     warned = waiting.warned if waiting else False
-    step = schedule.after_failure(accepted, now, warned=warned, null_sender=null_sender)
+    step = _by_deadline(
+        envelope, now, warned, schedule.after_failure(accepted, now, warned=warned, null_sender=null_sender)
+    )
     if step is Step.EXPIRE and not report.held:
         verdicts.finals.append(_failed(report, recipient, outcome, EXPIRED, now, expired=True))
         return
     due = schedule.next_attempt(accepted, now, attempts, null_sender=null_sender, spread=random.random())
+    if envelope.deliver_by is not None and envelope.deliver_by.seconds_left(now) > 0:
+        due = min(due, envelope.deliver_by.deadline / 1e6)
     notice = None
     if step is Step.WARN and not report.held and wants(DsnKind.DELAYED, envelope, recipient):
         until = schedule.expires_at(accepted, null_sender=null_sender)
@@ -145,14 +149,32 @@ def _judge_deferred(
     )
 
 
+def _by_deadline(envelope: Envelope, now: float, warned: bool, step: Step) -> Step:
+    """RFC 2852 §4.1.4: once the time is over it goes back, or its sender is told of the delay."""
+    by = envelope.deliver_by
+    if by is None or by.seconds_left(now) > 0 or step is Step.EXPIRE:
+        return step
+    if by.returns:
+        return Step.EXPIRE
+    return step if warned or not envelope.sender else Step.WARN
+
+
 def _relayed(report: Report, recipient: Recipient, outcome: Delivered, now: float) -> Final:
     notice = None
-    if not outcome.dsn and wants(DsnKind.RELAYED, report.envelope, recipient):
+    if _traced(report.envelope, recipient) or (
+        not outcome.dsn and wants(DsnKind.RELAYED, report.envelope, recipient)
+    ):
         status = outcome.reply.status or "2.0.0"
         notice = Notice(
             DsnKind.RELAYED, report.envelope, report.reference, recipient, outcome.reply, outcome.host, status, now
         )
     return Final(report.envelope, recipient.address, "relayed", attempt_of(outcome), int(now * 1e6), notice)
+
+
+def _traced(envelope: Envelope, recipient: Recipient) -> bool:
+    """RFC 2852 §4: with T each relaying is reported."""
+    by = envelope.deliver_by
+    return by is not None and by.trace and bool(envelope.sender) and recipient.notify != "NEVER"
 
 
 def attempt_of(outcome: Outcome) -> dict[str, Any]:

@@ -42,6 +42,24 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverBy:
+    """When it has to be delivered (RFC 2852): else it is R(eturned), or its sender is N(otified)."""
+
+    deadline: int  # Unix time, microseconds
+    mode: str = "N"
+    trace: bool = False  # each relaying is reported
+
+    @property
+    def returns(self) -> bool:
+        """Whether it isn't to be delivered any more after the deadline."""
+        return self.mode == "R"
+
+    def seconds_left(self, now: float) -> int:
+        """What is left at a Unix time, negative afterwards, in whole seconds as SMTP tells it."""
+        return int(self.deadline / 1_000_000 - now)
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where an entry came from: what Received and `packetboat trace` tell."""
 
@@ -70,6 +88,7 @@ class Envelope:
     eight_bit: bool = False
     message_id: str = ""
     origin: Origin = field(default_factory=Origin)
+    deliver_by: DeliverBy | None = None
     verdicts: tuple[Verdict, ...] = ()  # what scanners said before it was accepted, as they are put on record
 
     def lane(self, lane: Lane) -> tuple[Recipient, ...]:
@@ -95,6 +114,8 @@ class Envelope:
         raw["recipients"] = tuple(_recipient(r) for r in raw["recipients"])
         raw["kind"] = Kind(raw["kind"])
         raw["origin"] = Origin(**_known(raw.get("origin", {}), Origin))
+        by = raw.get("deliver_by")
+        raw["deliver_by"] = DeliverBy(**_known(by, DeliverBy)) if by else None
         raw["verdicts"] = tuple(verdict_from(verdict) for verdict in raw.get("verdicts", ()))
         return cls(**_known(raw, cls))
 

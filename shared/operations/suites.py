@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.db import Database, Rows, Work, load
@@ -17,7 +17,7 @@ from shared.message.envelope import Envelope as JournalEnvelope
 from shared.message.envelope import Recipient
 from shared.message.verdict import Verdict
 from shared.sieve import Context, Envelope, Message, Script, ScriptError, compile_script
-from shared.sieve.context import Location, NamedMailboxes
+from shared.sieve.context import DeliverByRequest, Location, NamedMailboxes
 from shared.sieve.host import LANGUAGE
 from shared.smtp.xtext import XtextError, decode_xtext
 
@@ -156,7 +156,7 @@ def context_of(
     orcpt, envid = _plain(recipient.orcpt), _plain(envelope.envid)
     return Context(
         message,
-        Envelope(envelope.sender, recipient.address, notify, orcpt, envelope.ret, envid),
+        Envelope(envelope.sender, recipient.address, notify, orcpt, envelope.ret, envid, _deliver_by(envelope)),
         where.now,
         mailboxes=where.suite.mailboxes,
         seen=where.seen,
@@ -167,6 +167,13 @@ def context_of(
         spam_percent=spam_percent(verdicts),
         virus=virus_level(verdicts),
     )
+
+
+def _deliver_by(envelope: JournalEnvelope) -> DeliverByRequest | None:
+    by = envelope.deliver_by
+    if by is None:
+        return None
+    return DeliverByRequest(datetime.fromtimestamp(by.deadline / 1_000_000, UTC), by.mode, by.trace)
 
 
 def _environment(envelope: JournalEnvelope, hostname: str) -> dict[str, str]:

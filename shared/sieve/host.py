@@ -8,8 +8,6 @@ from shared.sieve.language import Language
 NOT_SERVED = frozenset(
     {
         "extlists",  # there are no lists outside scripts
-        "envelope-deliverby",  # the MTA doesn't offer DELIVERBY (RFC 2852)
-        "redirect-deliverby",
     }
 )
 

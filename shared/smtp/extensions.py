@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from shared.smtp.reply import Reply
 
 MAX_SIZE_DIGITS = 20  # RFC 1870 §3
+MAX_BY_DIGITS = 9  # RFC 2852 §3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class Extensions:
         parameters = self.keywords.get("SIZE", ())
         text = parameters[0] if parameters else ""
         return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_SIZE_DIGITS else 0
+
+    @property
+    def min_by_time(self) -> int:
+        """The least time for delivery that a host takes over (RFC 2852 §3), 0 if it names none; seconds."""
+        parameters = self.keywords.get("DELIVERBY", ())
+        text = parameters[0] if parameters else ""
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_BY_DIGITS else 0
 
     @property
     def mechanisms(self) -> frozenset[str]:

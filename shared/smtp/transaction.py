@@ -16,6 +16,7 @@ from shared.smtp.xtext import is_xtext
 
 MAX_PATH = 1024  # octets of an address in a command: far beyond RFC 5321's 256, below what servers choke on
 MAX_ENVID = 100  # characters, RFC 3461 §4.4
+MAX_BY_SECONDS = 999_999_999  # RFC 2852 §4
 MAX_ORCPT = 500  # characters, RFC 3461 §4.2
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f<>\ud800-\udfff]")  # would end the path or the line
@@ -32,6 +33,19 @@ class Target:
     notify: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class By:
+    """RFC 2852: seconds left, N(otify) or R(eturn), whether each relaying is reported."""
+
+    seconds: int
+    mode: str
+    trace: bool = False
+
+    def __str__(self) -> str:
+        limit = MAX_BY_SECONDS
+        return f"{min(max(self.seconds, -limit), limit)};{self.mode}{'T' if self.trace else ''}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Transaction:
     """One message to several recipients of a server; compared by identity."""
@@ -43,6 +57,7 @@ class Transaction:
     smtputf8: bool = False  # its header has them, RFC 6531
     ret: str = ""
     envid: str = ""
+    by: By | None = None
 
 
 def refusals(transaction: Transaction, extensions: Extensions) -> list[Reply | None]:
@@ -67,6 +82,8 @@ def mail_command(transaction: Transaction, extensions: Extensions) -> bytes:
             line += f" RET={transaction.ret}"
         if transaction.envid and len(transaction.envid) <= MAX_ENVID and is_xtext(transaction.envid):
             line += f" ENVID={transaction.envid}"
+    if "DELIVERBY" in extensions and transaction.by is not None:
+        line += f" BY={transaction.by}"
     return line.encode() + b"\r\n"
 
 
@@ -94,6 +111,19 @@ def _refuse_message(transaction: Transaction, extensions: Extensions) -> Reply |
         return local_reply(550, "5.6.7", "the message needs SMTPUTF8, which the host doesn't offer")
     if transaction.eight_bit and "8BITMIME" not in extensions:
         return local_reply(554, "5.6.3", "the message has 8-bit data, and the host doesn't offer 8BITMIME")
+    return _refuse_late(transaction.by, extensions)
+
+
+def _refuse_late(by: By | None, extensions: Extensions) -> Reply | None:
+    """RFC 2852 §4.1: what is to be returned goes only to hosts that take that over, and in time."""
+    if by is None or by.mode != "R":
+        return None
+    if by.seconds <= 0:
+        return local_reply(554, "5.4.7", "the time within which it was to be delivered is over")
+    if "DELIVERBY" not in extensions:
+        return local_reply(554, "5.3.3", "it is to be delivered in time, which the host doesn't promise")
+    if by.seconds < extensions.min_by_time:
+        return local_reply(554, "5.4.7", f"the host takes over no less than {extensions.min_by_time} s for delivery")
     return None
 
 

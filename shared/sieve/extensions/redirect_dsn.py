@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.sieve.actions import DeliverBy, Redirect
@@ -36,6 +37,10 @@ def _ret_value(text: str) -> str | None:
 
 
 def _absolute(text: str) -> str | None:
+    try:
+        datetime.fromisoformat(text.upper())
+    except ValueError:
+        return None
     return text.upper() if _ISO8601.match(text) else None
 
 

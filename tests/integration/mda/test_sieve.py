@@ -12,7 +12,7 @@ from services.mda.courier import Stuck
 from shared.address import parse_address
 from shared.directory import admin
 from shared.journal.reference import Reference
-from shared.message.envelope import Kind, Lane, Recipient
+from shared.message.envelope import DeliverBy, Kind, Lane, Recipient
 from shared.operations.actor import Actor
 from shared.operations.scripts import Owner, Place, Scripts
 from shared.operations.suites import Shelf
@@ -175,6 +175,35 @@ async def test_redirect_asks_what_the_script_says(office, desk):
     relayed = await office.relayed()
     (envelope,) = [one for one, _ in relayed if one.kind is Kind.REDIRECT]
     assert (envelope.recipients[0].notify, envelope.ret) == ("NEVER", "HDRS")
+
+
+async def test_the_time_for_delivery_is_seen_and_passed_on(office, desk):
+    await desk.use(
+        "bob",
+        'require ["envelope", "envelope-deliverby", "redirect-deliverby", "copy", "fileinto"];\n'
+        'if envelope "bymode" "R" { fileinto "Archive"; redirect :copy "old@far.test"; }\n'
+        'redirect :copy :bytimerelative 600 :bymode "notify" :bytrace "new@far.test";\n',
+    )
+    now = time.time()
+    await office.accept("bob", sender="a@b.test", deliver_by=DeliverBy(int((now + 60) * 1e6), "R"))
+    await office.work()
+    assert len(await office.inbox("bob", "Archive")) == 1
+    passed = {envelope.recipients[0].address: envelope.deliver_by for envelope, _ in await office.relayed()}
+    assert (passed["old@far.test"].mode, passed["old@far.test"].deadline) == ("R", int((now + 60) * 1e6))
+    new = passed["new@far.test"]
+    assert (new.mode, new.trace) == ("N", True) and 590 < new.deadline / 1e6 - now < 660
+
+
+async def test_what_comes_too_late_goes_back(office):
+    await office.account("bob")
+    late = DeliverBy(int((time.time() - 60) * 1e6), "R")
+    item = await office.accept("bob", deliver_by=late)
+    await office.accept("bob", deliver_by=DeliverBy(late.deadline, "N"))
+    await office.work()
+    assert await office.ledger(item.entry) == {"bob@b.test": "bounced"}
+    assert len(await office.inbox("bob")) == 1
+    ((_, body),) = await office.relayed()
+    assert b"Status: 5.4.7" in body
 
 
 @pytest.mark.parametrize(("action", "extension"), [("reject", "reject"), ("ereject", "ereject")])

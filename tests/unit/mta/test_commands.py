@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.mta.commands import Bdat, Mail, Rcpt, parse_bdat, parse_mail, parse_rcpt
+from services.mta.commands import Bdat, By, Mail, Rcpt, parse_bdat, parse_mail, parse_rcpt
 from shared.address import Address
 from shared.errors import PermanentFailure
 
@@ -29,6 +29,8 @@ def code_of(call: object, *args: object, **kwargs: object) -> str:
         ("FROM:<x@b.test> BODY=8bitmime", Mail(X, eight_bit=True)),
         ("FROM:<x@b.test> BODY=7BIT", Mail(X)),
         ("FROM:<x@b.test> RET=hdrs ENVID=QQ+2Babc", Mail(X, ret="HDRS", envid="QQ+2Babc")),
+        ("FROM:<x@b.test> BY=120;R", Mail(X, by=By(120, "R", False))),
+        ("FROM:<x@b.test> BY=-5;nt", Mail(X, by=By(-5, "N", True))),
         ("FROM:<x@b.test> AUTH=<>", Mail(X)),
         ("FROM:<x@b.test> AUTH=e+3Dmc2@example.com", Mail(X)),
         ("FROM:<@r1.test,@r2.test:x@b.test>", Mail(X)),
@@ -71,6 +73,10 @@ def test_mail(text: str, mail: Mail) -> None:
         ("FROM:<x@b.test> SMTPUTF8=1", "501 5.5.4"),
         ("FROM:<x@b.test> BODY=BINARYMIME", "501 5.5.4"),
         ("FROM:<x@b.test> RET=ALL", "501 5.5.4"),
+        ("FROM:<x@b.test> BY=0;R", "501 5.5.4"),
+        ("FROM:<x@b.test> BY=5", "501 5.5.4"),
+        ("FROM:<x@b.test> BY=5;X", "501 5.5.4"),
+        ("FROM:<x@b.test> BY=1234567890;N", "501 5.5.4"),
         ("FROM:<x@b.test> ENVID=a+b", "501 5.5.4"),
         ("FROM:<x@b.test> ENVID=" + "a" * 101, "501 5.5.4"),
         ("FROM:<x@b.test> AUTH=", "501 5.5.4"),

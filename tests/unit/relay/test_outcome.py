@@ -13,7 +13,7 @@ from services.relay.state import EntryState, Waiting
 from shared.ids import new_id
 from shared.journal.reference import Reference
 from shared.message.dsn import DsnKind
-from shared.message.envelope import Envelope, Lane, Recipient
+from shared.message.envelope import DeliverBy, Envelope, Lane, Recipient
 from shared.smtp.outcome import Deferred, Delivered, Failed, Outcome
 from shared.smtp.reply import Reply
 
@@ -24,7 +24,8 @@ OK, NO, LATER = Reply(250, ("2.0.0 ok",)), Reply(550, ("no such user",)), Reply(
 
 def report(outcome: Outcome, *, age: float = 0, sender: str = "a@a.test", notify: str = "", **values: Any) -> Report:
     recipient = Recipient("b@b.test", Lane.RELAY, notify=notify)
-    envelope = Envelope(new_id(), sender, (recipient,), int((NOW - age) * 1e6))
+    by = values.pop("by", None)
+    envelope = Envelope(new_id(), sender, (recipient,), int((NOW - age) * 1e6), deliver_by=by)
     return Report(envelope, REF, values.pop("state", EntryState()), ((recipient, outcome),), **values)
 
 
@@ -95,3 +96,32 @@ def test_held_neither_expires_nor_comes_back() -> None:
     assert verdicts.finals == []
     assert verdicts.due is None
     assert list(verdicts.notices()) == []
+
+
+def by(seconds: float, mode: str = "N", *, trace: bool = False) -> DeliverBy:
+    return DeliverBy(int((NOW + seconds) * 1e6), mode, trace)
+
+
+def test_what_has_to_be_delivered_in_time_is_tried_once_more_at_the_end() -> None:
+    for mode in "NR":
+        (wait,) = judge(report(Deferred(LATER, "mx"), by=by(10, mode)), Schedule(), NOW).waits
+        assert wait.due_at == NOW + 10 and wait.notice is None
+
+
+def test_after_its_time_it_goes_back_or_its_sender_is_told_once() -> None:
+    (final,) = judge(report(Deferred(LATER, "mx"), by=by(-1, "R")), Schedule(), NOW).finals
+    assert final.outcome == "bounced" and final.notice is not None and final.notice.status == "5.4.7"
+    (wait,) = judge(report(Deferred(LATER, "mx"), by=by(-1)), Schedule(), NOW).waits
+    assert wait.warned and wait.notice is not None and wait.notice.kind is DsnKind.DELAYED
+    waiting = EntryState(waiting={"b@b.test": Waiting(3, NOW - 1, True, False, REF)})
+    (again,) = judge(report(Deferred(LATER, "mx"), by=by(-1), state=waiting), Schedule(), NOW).waits
+    assert again.notice is None
+
+
+def test_a_traced_message_is_reported_at_each_relay() -> None:
+    traced = by(60, trace=True)
+    (final,) = judge(report(Delivered(OK, "mx", dsn=True), by=traced), Schedule(), NOW).finals
+    assert final.notice is not None and final.notice.kind is DsnKind.RELAYED
+    for others in ({"sender": ""}, {"notify": "NEVER"}):
+        (final,) = judge(report(Delivered(OK, "mx"), by=traced, **others), Schedule(), NOW).finals
+        assert final.notice is None
