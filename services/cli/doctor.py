@@ -77,7 +77,10 @@ async def _scanners(settings: CommonSettings) -> list[Finding]:
 
 
 async def _scanner(config: ScannerConfig) -> Finding:
-    what, advice = f"scanner {config.name}", f"start it, or correct its table; while it is down: {config.when_down.value}"
+    what, advice = (
+        f"scanner {config.name}",
+        f"start it, or correct its table; while it is down: {config.when_down.value}",
+    )
     match config:
         case CommandConfig():
             found = shutil.which(config.command[0]) is not None
