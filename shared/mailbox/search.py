@@ -63,13 +63,17 @@ class TextSearch:
         """Return for each key the UIDs of the messages that match; one pass for all keys.
 
         A message whose bytes can't be had doesn't match. Cancelling ends it after the current stretches.
+        DatabaseUnavailable when a record isn't where its row says and SQL is away.
         """
         found: Found = [set() for _ in keys]
         filters = _filters(keys)
-        async with asyncio.TaskGroup() as tasks:
-            for stretch in _stretches(rows):
-                await self._slots.acquire()
-                tasks.create_task(self._search(stretch, keys, filters, found))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for stretch in _stretches(rows):
+                    await self._slots.acquire()
+                    tasks.create_task(self._search(stretch, keys, filters, found))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
         return found
 
     async def text_matches(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared import ids
+from shared.db import DatabaseUnavailable
 from shared.imap.flags import FlagSet
 from shared.journal.reader import Reader, RecordUnavailable
 from shared.journal.writer import LargeFile, Writer
@@ -249,3 +250,15 @@ async def test_append_reads_back(post):
     )
     assert appended.uid == 1
     assert await post.content.read((await post.rows())[0]) == MULTIPART
+
+
+async def test_a_search_says_that_sql_is_away(post, monkeypatch):
+    await post.deliver(b"Subject: harbour\r\n\r\nhello\r\n")
+    rows = [altered(row, segment=row["segment"][:-1] + "9") for row in await post.rows()]
+
+    async def away(*_args: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(post.content, "_reload", away)
+    with pytest.raises(DatabaseUnavailable):
+        await TextSearch(post.content).text_matches(rows, "harbour")
