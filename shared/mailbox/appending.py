@@ -1,6 +1,7 @@
 """APPEND: what many clients add at once goes into one transaction, each message on its own terms.
 
-A batch takes more messages until its transaction begins; so while one is being committed, the next gathers.
+A batch takes more messages until its transaction begins; so while one is being committed, the next gathers. It is
+handed over a turn of the event loop after its first message came, since what the journal made durable comes together.
 """
 
 from __future__ import annotations
@@ -39,13 +40,17 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message that is in the journal, and where it shall go: `internal_date` in Unix seconds."""
+    """A message that is in the journal, and where it shall go: `internal_date` in Unix seconds.
+
+    With a `mailbox_name` the mailbox must still be called so: NoSuchMailbox. So who knows its id need not look again.
+    """
 
     account_id: int
     mailbox_id: int
     blob: NewBlob
     flags: FlagSet
     internal_date: int
+    mailbox_name: str = ""
 
     @property
     def size(self) -> int:
@@ -63,21 +68,24 @@ class Appender:
 
     async def append(self, message: NewMessage) -> Appended:
         """Add a message; OverQuota, NoSuchMailbox, LimitReached, SegmentRewritten, DatabaseUnavailable."""
-        batch = self._batch
-        place = batch.join(message) if batch is not None else None
-        if batch is None or place is None:
-            batch, place = _Batch(message), 0
-            batch.task = asyncio.ensure_future(self._database.write(_append_batch, batch, self._now()))
-            self._batch = batch
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Appended | PacketboatError] = loop.create_future()
+        if self._batch is None or not self._batch.join(message, answer):
+            self._batch = batch = _Batch(message, answer)
+            loop.call_soon(self._hand_over, batch)
         try:
-            answer = (await asyncio.shield(batch.task))[place]  # a client that leaves takes no other with it
+            appended = await answer
         except DatabaseUnavailable:
             raise
         except Exception:  # noqa: BLE001 - SQL refused one of them: it may be another one
-            answer = (await self._database.write(append, (message,), self._now()))[0]
-        if isinstance(answer, PacketboatError):
-            raise answer
-        return answer
+            appended = (await self._database.write(append, (message,), self._now()))[0]
+        if isinstance(appended, PacketboatError):
+            raise appended
+        return appended
+
+    def _hand_over(self, batch: _Batch) -> None:
+        batch.task = asyncio.ensure_future(self._database.write(_append_batch, batch, self._now()))
+        batch.task.add_done_callback(batch.answer)
 
 
 class _Batch:
@@ -85,24 +93,41 @@ class _Batch:
 
     task: asyncio.Future[list[Appended | PacketboatError]]
 
-    def __init__(self, first: NewMessage) -> None:
+    def __init__(self, first: NewMessage, answer: asyncio.Future[Appended | PacketboatError]) -> None:
         self._messages = [first]
+        self._answers = [answer]
         self._has_begun = False
         self._lock = threading.Lock()
 
-    def join(self, message: NewMessage) -> int | None:
-        """Return the message's place, None if the batch is full or under way."""
+    def join(self, message: NewMessage, answer: asyncio.Future[Appended | PacketboatError]) -> bool:
+        """Add a message, False if the batch is full or under way."""
         with self._lock:
             if self._has_begun or len(self._messages) >= BATCH_LIMIT:
-                return None
+                return False
             self._messages.append(message)
-            return len(self._messages) - 1
+            self._answers.append(answer)
+            return True
+
+    def answer(self, done: asyncio.Future[list[Appended | PacketboatError]]) -> None:
+        """Tell each client what became of its message; those that have left are passed over."""
+        failure = _failure_of(done)
+        for place, answer in enumerate(self._answers):
+            if answer.done():
+                continue
+            if failure is not None:
+                answer.set_exception(failure)
+            else:
+                answer.set_result(done.result()[place])
 
     def begin(self) -> Sequence[NewMessage]:
         """Return the messages, to which none is added any more."""
         with self._lock:
             self._has_begun = True
             return self._messages
+
+
+def _failure_of(done: asyncio.Future[list[Appended | PacketboatError]]) -> BaseException | None:
+    return DatabaseUnavailable("the process ends") if done.cancelled() else done.exception()
 
 
 def _append_batch(batch: _Batch, now: int) -> Work[list[Appended | PacketboatError]]:
@@ -187,7 +212,7 @@ def _place(places: _Places, message: NewMessage, now: int) -> Work[Appended]:
     room, target = places.rooms.get(message.account_id), places.targets.get(message.mailbox_id)
     if room is None or not room.fits(message.size):
         raise OverQuota("There is not enough room in the account")
-    if target is None:
+    if target is None or message.mailbox_name not in ("", target.mailbox.name):
         raise NoSuchMailbox("The mailbox was deleted")
     flags = yield from _mask(message)
     room.take(message.size)

@@ -223,9 +223,13 @@ class Messages:
 
         `internal_date` in Unix seconds. OverQuota, LimitReached, SegmentRewritten (append the bytes again).
         """
-        message = NewMessage(account_id, mailbox_id, NewBlob(entry, reference, rendered), flags, internal_date)
+        blob = NewBlob(entry, reference, rendered)
+        return await self.append_message(NewMessage(account_id, mailbox_id, blob, flags, internal_date))
+
+    async def append_message(self, message: NewMessage) -> Appended:
+        """The same; NoSuchMailbox too if the mailbox isn't called `message.mailbox_name` any more."""
         done = await self._appender.append(message)
-        self._announce((account_id,))
+        self._announce((message.account_id,))
         return done
 
     async def append_all(self, messages: Sequence[NewMessage]) -> list[Appended]:

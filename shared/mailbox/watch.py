@@ -15,6 +15,7 @@ from shared.queue.notify import Publisher, Subscriber, Watch
 
 POLL_INTERVAL = 10.0  # seconds between polls: one query for all sessions of a process
 POLL_MAILBOXES = 10_000  # in one query
+PAUSE = 0.002  # seconds from one announcement to the next: under load several accounts go together
 RETRY = 1.0  # seconds until a notification that Redis didn't take is tried again
 MAX_WAITING = 100_000  # accounts that wait to be announced while Redis is away; the poll covers the rest
 
@@ -112,6 +113,7 @@ class Announcer:
             waiting, self._waiting = self._waiting, set()
             try:
                 await self._publisher.publish(waiting)
+                await asyncio.sleep(PAUSE)
             except (RedisError, OSError) as error:
                 log.warning("changes not announced", error=str(error), accounts=len(waiting))
                 self(waiting)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from services.access.imap.session import ImapSession
 
-REWRITES = 3  # times that compaction may be faster than an APPEND
+ATTEMPTS = 3  # times that compaction or a RENAME may be faster than an APPEND
 NAMES = frozenset((b"APPEND", b"REPLACE", b"UID REPLACE"))
 _NO_MAILBOX = refused(b"There is no such mailbox", response.TRYCREATE)
 _NO_ROOM = refused(b"There is not enough room in the account", response.OVERQUOTA)
@@ -52,15 +52,24 @@ class Literal(Enum):
     STREAMED = auto()  # it is of a message
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A mailbox that the client appends to; one's own is remembered, and asked when adding whether it is still that."""
+
+    asked: str  # the client's name for it
+    account_id: int  # the mailbox's owner
+    mailbox_id: int
+    name: str  # its owner's name for it
+    settable: int  # flags that the account may set there
+
+
 @dataclass(slots=True)
 class Upload:
     """A command whose messages are arriving."""
 
     command: commands.Append | commands.Replace
     parser: AppendParser
-    account_id: int  # the mailbox's owner
-    mailbox_id: int
-    settable: int  # flags that the account may set there
+    target: Target
     replaced: Replaced | None
     began: float
     messages: list[Arrived] = field(default_factory=list)
@@ -161,14 +170,22 @@ async def _open(session: ImapSession, command: commands.Append | commands.Replac
     replaced = None
     if isinstance(command, commands.Replace):
         replaced = to_be_replaced(session, command)
+    return Upload(command, parser, await _find(session, command.mailbox), replaced, time.perf_counter())
+
+
+async def _find(session: ImapSession, name: str) -> Target:
+    """Return where messages go; Refused."""
+    target, account = session.target, session.the_account()
+    if target is not None and (target.asked, target.account_id) == (name, account.id):
+        return target
     try:
-        target = await namespace.find(session, command.mailbox, "i")
+        found = await namespace.find(session, name, "i")
     except NoSuchMailbox:
         raise Refused(_NO_MAILBOX) from None
-    settable = changeable_flags(target.rights)
-    return Upload(
-        command, parser, target.mailbox.account_id, target.mailbox.id, settable, replaced, time.perf_counter()
-    )
+    mailbox = found.mailbox
+    target = Target(name, mailbox.account_id, mailbox.id, mailbox.name, changeable_flags(found.rights))
+    session.target = target if mailbox.account_id == account.id else None
+    return target
 
 
 def _outcome_of(session: ImapSession, failure: Exception) -> Outcome:
@@ -180,7 +197,7 @@ async def _follow(session: ImapSession, upload: Upload, steps: Sequence[Step]) -
         match step:
             case NewMessage(flags, internal_date):
                 limit = session.desk.limits.message_size
-                allowed = restrict(flags, upload.settable)
+                allowed = restrict(flags, upload.target.settable)
                 upload.message = Arriving(session.desk, new_id(), allowed, internal_date, limit)
                 upload.utf8 = False
             case Octets():
@@ -203,7 +220,7 @@ async def _expect(session: ImapSession, upload: Upload, octets: Octets) -> None:
     if not octets.size and not message.size and not upload.parser.in_catenate:
         raise Refused(EMPTY)
     if octets.size > LARGE_THRESHOLD:
-        usage = await session.desk.messages.usage(upload.account_id)
+        usage = await session.desk.messages.usage(upload.target.account_id)
         if upload.replaced is None and usage.quota_bytes and usage.used_bytes + octets.size > usage.quota_bytes:
             raise Refused(_NO_ROOM)
     await message.expect(octets.size, upload.held)
@@ -227,14 +244,26 @@ async def _end_message(session: ImapSession, upload: Upload) -> None:
 
 async def _commit(session: ImapSession, upload: Upload) -> Outcome:
     now = time.time()
-    for attempt in range(REWRITES):
+    for attempt in range(ATTEMPTS):
         rows = await asyncio.gather(*[_journal(session, upload, message, now) for message in upload.messages])
         try:
             return await _store(session, upload, rows)
         except SegmentRewritten:
-            if attempt == REWRITES - 1:
+            if attempt == ATTEMPTS - 1:
+                raise
+        except NoSuchMailbox:
+            if attempt == ATTEMPTS - 1 or not await _find_again(session, upload):
                 raise
     raise AssertionError("unreachable")
+
+
+async def _find_again(session: ImapSession, upload: Upload) -> bool:
+    """Look again for a mailbox that was remembered, by its name; Refused, False if none was."""
+    if session.target is None:
+        return False
+    session.target = None
+    upload.target = await _find(session, upload.command.mailbox)
+    return True
 
 
 async def _journal(session: ImapSession, upload: Upload, message: Arrived, now: float) -> NewRow:
@@ -253,7 +282,9 @@ async def _journal(session: ImapSession, upload: Upload, message: Arrived, now: 
     reference = await session.desk.journal.append(envelope, message.data, message.file)
     blob = NewBlob(message.entry, reference, message.rendered)
     internal_date = int(message.internal_date.timestamp() if message.internal_date else now)
-    return NewRow(upload.account_id, upload.mailbox_id, blob, message.flags, internal_date)
+    target = upload.target
+    name = target.name if target.account_id == account.id else ""
+    return NewRow(target.account_id, target.mailbox_id, blob, message.flags, internal_date, name)
 
 
 async def _store(session: ImapSession, upload: Upload, rows: Sequence[NewRow]) -> Outcome:
@@ -265,12 +296,8 @@ async def _store(session: ImapSession, upload: Upload, rows: Sequence[NewRow]) -
         session.write(response.untagged_status(response.Condition.OK, b"The replacement", _code([appended])))
         return done(b"REPLACE completed")
     if len(rows) == 1:
-        row = rows[0]
-        blob = row.blob
-        appended = await messages.append(
-            row.account_id, row.mailbox_id, blob.entry, blob.reference, blob.rendered, row.flags, row.internal_date
-        )
-        session.desk.note_transfer(0, row.mailbox_id, (appended.uid,))
+        appended = await messages.append_message(rows[0])
+        session.desk.note_transfer(0, rows[0].mailbox_id, (appended.uid,))
         return done(b"APPEND completed", _code([appended]))
     return done(b"APPEND completed", _code(await messages.append_all(rows)))
 

@@ -38,7 +38,7 @@ from shared.imap.state import Extension, SessionState, is_allowed, may_report_ex
 from shared.metrics import COMMAND_SECONDS
 
 if TYPE_CHECKING:
-    from services.access.imap.append import Upload
+    from services.access.imap.append import Target, Upload
     from services.access.imap.compress import Compression
     from services.access.imap.idle import Idling
     from services.access.imap.metadata import Followed
@@ -75,6 +75,7 @@ class ImapSession:
         "notifying",
         "selected",
         "state",
+        "target",
         "upload",
     )
 
@@ -88,6 +89,7 @@ class ImapSession:
         self.enabled = Extension.NONE
         self.annotations: Followed | None = None  # while METADATA is enabled
         self.exchange: tuple[bytes, Exchange] | None = None  # AUTHENTICATE's tag, while a response is awaited
+        self.target: Target | None = None  # the last APPEND's mailbox, if it is the account's own
         self.upload: Upload | None = None  # APPEND's message, while it arrives
         self.idling: Idling | None = None
         self.notifying: Notifying | None = None

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from shared.imap.flags import DELETED, SEEN, FlagSet
-from shared.mailbox.appending import BATCH_LIMIT, Appended, _Batch
+from shared.mailbox.appending import BATCH_LIMIT, Appended, NewMessage, _Batch
 from shared.mailbox.errors import LimitReached, NoSuchMailbox, OverQuota, SegmentRewritten
 from shared.mailbox.keywords import MAX_KEYWORDS
 from tests.integration.mailbox.conftest import NO_FLAGS, RENDERED, SEGMENT, make_world
@@ -75,12 +75,21 @@ async def test_a_client_that_leaves_takes_no_other_with_it(world):
 
 
 def test_a_batch_takes_no_more_than_its_limit_and_none_once_it_has_begun():
-    full = _Batch("first")
-    assert [full.join("next") for _ in range(BATCH_LIMIT)] == [*range(1, BATCH_LIMIT), None]
-    begun = _Batch("first")
-    assert begun.join("second") == 1
+    full = _Batch("first", "answer")
+    assert [full.join("next", "answer") for _ in range(BATCH_LIMIT)] == [*[True] * (BATCH_LIMIT - 1), False]
+    begun = _Batch("first", "answer")
+    assert begun.join("second", "answer")
     assert begun.begin() == begun.begin() == ["first", "second"]
-    assert begun.join("third") is None
+    assert not begun.join("third", "answer")
+
+
+async def test_a_mailbox_that_was_renamed_takes_nothing_by_its_old_name(world):
+    box = await world.mailboxes.create(world.account, "Box")
+    await world.mailboxes.rename(world.account, "Box", "Other")
+    message = NewMessage(box.account_id, box.id, world.blob(), NO_FLAGS, 1_700_000_000, "Box")
+    with pytest.raises(NoSuchMailbox):
+        await world.messages.append_message(message)
+    assert (await world.messages.append_message(replace(message, mailbox_name="Other"))).uid == 1
 
 
 async def _append_from(world, mailbox, segment, rendered=RENDERED):
