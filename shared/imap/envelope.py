@@ -14,7 +14,7 @@ _DATE_AND_SUBJECT = 2
 # NIL, a quoted string, or a literal's announcement
 _STRING = re.compile(rb'NIL|"((?:[^"\\]|\\.)*)"|\{([0-9]+)\}\r\n')
 _PLAIN_LIST = re.compile(rb'(?:NIL|\((?:\((?:(?:NIL|"[^"\\]*") ?){4}\))+\))')
-_ESCAPED = re.compile(rb'\\(.)')
+_ESCAPED = re.compile(rb"\\(.)")
 
 
 def first_addresses(envelope: bytes) -> dict[int, EnvelopeAddress | None]:
