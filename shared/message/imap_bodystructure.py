@@ -52,9 +52,9 @@ def _basic_fields(part: Part) -> bytes:
     media = part.media
     maintype, subtype = media.written or (media.type, media.subtype)
     params, encoding = media.params, part.written_encoding
-    if media.type == b"text" and not any(name.lower() in _CHARSETS for name, _ in params):
+    if media.type == b"text" and not (params and any(name.lower() in _CHARSETS for name, _ in params)):
         params = (*params, *TEXT_PLAIN.params)  # RFC 2046 §4.1.2
-    if _is_plainest(part, params, encoding):
+    if part.header_start == 0 and _is_plainest(part, params, encoding):
         maintype, subtype, params, encoding = media.type, media.subtype, TEXT_PLAIN.params, b"7bit"
     return b"%b %b %b %b %b %b %d" % (
         render_string(maintype),
@@ -79,10 +79,11 @@ _SAYS_MORE = (
 
 
 def _is_plainest(part: Part, params: Parameters, encoding: bytes) -> bool:
-    """Whether it is a message of nothing but ASCII text: of that Dovecot remembers no capitals."""
+    """Whether it is a message of nothing but ASCII text, with capitals: of these Dovecot remembers none."""
+    if params == TEXT_PLAIN.params and encoding == b"7bit" and part.media.written in (None, (b"text", b"plain")):
+        return False
     return (
-        part.header_start == 0
-        and (part.media.type, part.media.subtype) == (b"text", b"plain")
+        (part.media.type, part.media.subtype) == (b"text", b"plain")
         and len(params) == 1
         and (params[0][0].lower(), params[0][1].lower()) == TEXT_PLAIN.params[0]
         and encoding.lower() == b"7bit"

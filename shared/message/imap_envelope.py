@@ -19,7 +19,6 @@ MAX_QUOTED_BYTES = 1000
 
 _NEEDS_CARE = re.compile(rb"[\x00\r\n\"\\\x80-\xff]")
 _NEEDS_LITERAL = re.compile(rb"[\x80-\xff]")
-_TIDY = re.compile(rb"(?:[^\x00-\x20]++(?: (?=[^\x00-\x20]))?)*")
 _FORBIDDEN = re.compile(rb"[\x00\r\n]")
 _QUOTED_SPECIAL = re.compile(rb"([\"\\])")
 
@@ -65,7 +64,7 @@ def render_addresses(values: Iterable[bytes]) -> bytes:
 
 def render_human(value: bytes) -> bytes:
     """A string for people: white space at its ends doesn't count, and inside it is one space."""
-    return render_string(value if _TIDY.fullmatch(value) else b" ".join(value.split()))
+    return render_string(b" ".join(value.split()))
 
 
 def render_nstring(value: bytes | None) -> bytes:
