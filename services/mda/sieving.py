@@ -230,7 +230,7 @@ class Sieving:
             "script": error.script,
             "line": error.line,
             "col": error.column,
-            "message": error.message[:MAX_ERROR],
+            "message": _printable(error.message[:MAX_ERROR]),
         }
 
     def _now(self) -> int:
@@ -238,6 +238,11 @@ class Sieving:
 
 
 _TOO_SLOW = SieveError(1, 1, f"the scripts took more than {BUDGET} s for messages that came together")
+
+
+def _printable(text: str) -> str:
+    """An error may quote the message: neither a terminal nor PostgreSQL's text takes all that there may be in one."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _message(entry: Entry) -> Message:

@@ -1,7 +1,8 @@
 """What became of mail: a message's timeline, the ledger's pages.
 
 An event is a dict with `at` (Unix microseconds), `entry` and `what`: accepted, queued, deferred (an attempt
-that failed for now), waiting, held, delivered, relayed, redirected, bounced, failed, discarded, dropped, rejected.
+that failed for now), waiting, held, delivered, relayed, redirected, answered, notified, bounced, failed,
+discarded, dropped, rejected.
 """
 
 from __future__ import annotations

@@ -364,6 +364,14 @@ async def test_an_error_keeps_the_message_and_is_shown(office, desk):
     assert await desk.scripts.last_error(number) is None
 
 
+async def test_an_error_that_quotes_octets_is_shown_all_the_same(office, desk):
+    number = await desk.use("bob", 'require "variables"; if header :matches "subject" "*" { redirect "${1}"; }')
+    await office.accept("bob", message=MESSAGE.replace(b"hello", b"a\0\xff\x1b[2J"))
+    await office.work()
+    assert len(await office.inbox("bob")) == 1
+    assert "is not a mail address" in (await desk.scripts.last_error(number)).message
+
+
 async def test_a_stored_script_that_no_longer_compiles_keeps(office, desk):
     number = await desk.use("bob", "discard;")
     await office.execute("UPDATE script SET content = :c, hash = 'other'", c=b"nonsense;")
