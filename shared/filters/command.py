@@ -68,9 +68,11 @@ async def _write(process: asyncio.subprocess.Process, parcel: Parcel) -> None:
     assert process.stdin is not None
     try:
         async for piece in parcel.pieces():
+            if process.stdin.is_closing():
+                return
             process.stdin.write(piece)
             await process.stdin.drain()
-    except (BrokenPipeError, ConnectionResetError):
+    except (BrokenPipeError, ConnectionResetError, RuntimeError):  # the last is uvloop's for a pipe that is closed
         return  # it has seen enough
     finally:
         process.stdin.close()
