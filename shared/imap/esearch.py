@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.imap.response import CRLF, NIL, mailbox, quoted
+from shared.imap.response import CRLF, NIL, quoted
 from shared.imap.search_return import Return, ReturnOption
 from shared.imap.sequence import render_runs
 
@@ -26,11 +26,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whom a response is for: the command's tag, and the mailbox if several are searched (RFC 7377)."""
+    """Whom a response is for: the command's tag, and ESEARCH's mailbox, rendered (RFC 7377)."""
 
     tag: bytes
     uid: bool
-    mailbox: str | None = None
+    mailbox: bytes | None = None
     uidvalidity: int = 0
 
 
@@ -89,7 +89,7 @@ _ITEMS: dict[ReturnOption, Callable[[Sequence[int]], tuple[bytes, ...]]] = {
 def _head(origin: Origin) -> bytes:
     which = b""
     if origin.mailbox is not None:
-        which = b" MAILBOX %s UIDVALIDITY %d" % (mailbox(origin.mailbox), origin.uidvalidity)
+        which = b" MAILBOX %s UIDVALIDITY %d" % (origin.mailbox, origin.uidvalidity)
     return b"* ESEARCH (TAG %s%s)%s" % (quoted(origin.tag), which, b" UID" if origin.uid else b"")
 
 

@@ -363,6 +363,18 @@ def bind(key: SearchKey, view: View, keywords: Keywords, saved: Sequence[Range] 
     return transform(key, lambda leaf: _bind(leaf, view, keywords, saved, now))
 
 
+def clipped(key: SearchKey, messages: int) -> SearchKey:
+    """Return an unbound key for a mailbox of which the client doesn't know how many messages there are."""
+
+    def clip(leaf: SearchKey) -> SearchKey:
+        if not isinstance(leaf, Sequences):
+            return leaf
+        ranges = intersect(leaf.numbers.resolve(messages), ((1, messages),)) if messages else ()
+        return Sequences(SequenceSet(ranges)) if ranges else Nothing()
+
+    return transform(key, clip)
+
+
 def _bind(key: SearchKey, view: View, keywords: Keywords, saved: Sequence[Range], now: int) -> SearchKey:
     match key:
         case Sequences(numbers):

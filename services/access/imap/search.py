@@ -14,7 +14,8 @@ from services.access.imap.sources import Source, sources
 from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.esearch import Found, Origin, esearch, saved
-from shared.imap.search import SearchKey, asks_modseq, bind, is_fuzzy, names_saved, names_sequences
+from shared.imap.mailbox_filter import FilterKind
+from shared.imap.search import SearchKey, asks_modseq, bind, clipped, is_fuzzy, names_saved
 from shared.imap.search_return import Return, ReturnOption
 from shared.imap.sequence import compact
 from shared.imap.state import Extension
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 _NO_CHARSET = rejected(b"With UTF8=ACCEPT a search names no charset")
 _NOT_FUZZY = rejected(b"RELEVANCY needs a FUZZY key")
 _NOT_SELECTED = rejected(b"No mailbox is selected")
-_NO_SEQUENCES = rejected(b"Sequence numbers and $ mean something in the selected mailbox only")
-_NOT_THERE = rejected(b"SAVE, UPDATE and CONTEXT are for the selected mailbox only")
-_OF_SELECTED = frozenset((ReturnOption.SAVE, ReturnOption.UPDATE, ReturnOption.CONTEXT))
+_NO_SAVED = rejected(b"$ means something in the selected mailbox only")
+_NOT_THERE = rejected(b"SAVE and UPDATE are for the selected mailbox only")
+_OF_SELECTED = frozenset((ReturnOption.SAVE, ReturnOption.UPDATE))
 
 
 async def search(session: ImapSession, command: commands.Search) -> Outcome:
@@ -49,10 +50,7 @@ async def search(session: ImapSession, command: commands.Search) -> Outcome:
         numbers = matches.uids if command.uid else numbers_of(selected, matches.uids)
         session.write(response.search(numbers, max(matches.modseqs.values(), default=0) if matches.modseqs else 0))
         return done(b"SEARCH completed")
-    save(selected, returns, matches.uids)
-    answer(session, Origin(command.tag, command.uid), returns, matches, matches.uids)
-    if ReturnOption.UPDATE in returns.options:
-        context.keep(session, Origin(command.tag, command.uid), command.key, matches.uids, returns.items)
+    _finish(session, Origin(command.tag, command.uid), command.key, returns, matches)
     return done(b"SEARCH completed")
 
 
@@ -63,18 +61,35 @@ async def multi_search(session: ImapSession, command: commands.MultiSearch) -> O
     refusal = check_returns(command.returns, command.key)
     if refusal is not None:
         return refusal
-    if not command.sources:
-        if session.selected is None:
-            return _NOT_SELECTED
-        return await search(session, commands.Search(command.tag, command.key, True, None, command.returns))
-    if names_sequences(command.key) or names_saved(command.key):
-        return _NO_SEQUENCES
+    if {source.kind for source in command.sources} <= {FilterKind.SELECTED}:
+        return await _search_selected(session, command)
+    if names_saved(command.key):
+        return _NO_SAVED
     if command.returns.options & _OF_SELECTED:
         return _NOT_THERE
     progress = Progress(session, command.tag, counts=False)
     for source in await sources(session, command.sources):
         await _search_source(session, command, source, progress)
     return done(b"ESEARCH completed")
+
+
+async def _search_selected(session: ImapSession, command: commands.MultiSearch) -> Outcome:
+    selected = session.selected
+    if selected is None:
+        return _NOT_SELECTED
+    matches = await find(session, command.key, command.tag, command.returns)
+    name = response.mailbox(selected.name, utf8=session.utf8)
+    origin = Origin(command.tag, True, name, selected.uidvalidity)
+    _finish(session, origin, command.key, command.returns, matches)
+    return done(b"ESEARCH completed")
+
+
+def _finish(session: ImapSession, origin: Origin, key: SearchKey, returns: Return, matches: Matches) -> None:
+    """Save, tell and keep a result as was asked."""
+    save(session.the_selected(), returns, matches.uids)
+    answer(session, origin, returns, matches, matches.uids)
+    if ReturnOption.UPDATE in returns.options:
+        context.keep(session, origin, key, matches.uids, returns.items)
 
 
 async def find(session: ImapSession, key: SearchKey, tag: bytes, returns: Return | None = None) -> Matches:
@@ -129,10 +144,10 @@ async def _search_source(
         except NoSuchMailbox:
             return
         view, keywords, uidvalidity = View(found.uids), found.keywords, found.mailbox.uidvalidity
-    key = bind(command.key, view, keywords, (), int(time.time()))
+    key = bind(clipped(command.key, len(view)), view, keywords, (), int(time.time()))
     matches = await matching(session, source.mailbox_id, key, tuple(view.ranges()), progress)
     if matches.uids:
-        origin = Origin(command.tag, True, source.name, uidvalidity)
+        origin = Origin(command.tag, True, response.mailbox(source.name, utf8=session.utf8), uidvalidity)
         result = Found(matches.uids, matches.uids, matches.modseqs, matches.scores)
         session.write(esearch(origin, command.returns, result))
         await session.connection.drain()

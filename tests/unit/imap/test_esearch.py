@@ -52,7 +52,7 @@ def test_nothing_found():
 
 
 def test_of_several_mailboxes():
-    origin = Origin(b"t", True, "a b", 7)
+    origin = Origin(b"t", True, b'"a b"', 7)
     assert (
         esearch(origin, Return(), Found([1], [1])) == b'* ESEARCH (TAG "t" MAILBOX "a b" UIDVALIDITY 7) UID ALL 1\r\n'
     )
