@@ -31,6 +31,7 @@ from shared.operations.origin import origin_json
 MAX_ADDED = 32 * 1024  # octets of fields that scanners add to a message
 AT_ONCE = 64  # messages under way to scanners; each scanner has its own limit below
 SCANNED = (Kind.MESSAGE,)
+LISTENERS = ("mx", "submission", "lmtp")
 
 sql = load("mailboxes")
 
@@ -148,7 +149,7 @@ def _parcel(entry: Entry) -> Parcel:
         ip=envelope.origin.ip,
         helo=envelope.origin.helo,
         account=envelope.origin.account,
-        listener=envelope.origin.service if envelope.origin.service in ("mx", "submission") else "",
+        listener=envelope.origin.service if envelope.origin.service in LISTENERS else "",
         tls=envelope.origin.tls,
     )
 

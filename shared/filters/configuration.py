@@ -65,7 +65,7 @@ class _Common(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> _Common:
         if not self.listeners:
-            raise ValueError("listeners names mx, submission or both")
+            raise ValueError("listeners names one or more of mx, submission, lmtp")
         return self
 
 

@@ -299,3 +299,16 @@ def test_somebody_elses_verdicts_are_taken_out(start: Callable[[str], RunningMta
     said = headers(mta)
     assert b"X-Spam" not in said and b"SPOOFED" not in said
     assert b"Subject: hello" in said
+
+
+def test_lmtp_is_scanned_where_the_operator_says_so(start: Callable[[str], RunningMta]) -> None:
+    mta = start(
+        '[no]\ntype = "command"\ncommand = ["/bin/false"]\nlisteners = ["lmtp"]\n'
+        '[other]\ntype = "command"\ncommand = ["/bin/false"]\nlisteners = ["submission"]\n'
+    )
+    with smtplib.LMTP("127.0.0.1", 24 + mta.settings.port_base) as client:
+        client.ehlo()
+        assert client.mail("a@out.test")[0] == client.rcpt("alice@a.test")[0] == 250
+        assert client.data(b"Subject: x\r\n\r\nx\r\n") == (550, b"5.7.1 The message is refused")
+    send(mta)
+    assert [envelope.verdicts for envelope, _ in mta.accepted()] == [()]
