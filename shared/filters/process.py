@@ -88,9 +88,7 @@ class FilterProcess:
             if isinstance(error, TimeoutError):
                 raise FilterError(f"it isn't loaded within {LOADING} s", broken=True) from None
             raise
-        scope = [tuple(str(word) for word in said.get(name, ())) for name in ("domains", "accounts")]
-        description = Description(*scope, said.get("policy", "skip"), said.get("timeout", 0.0))
-        return cls(process, description)
+        return cls(process, _description(said))
 
     @property
     def pid(self) -> int:
@@ -122,6 +120,11 @@ class FilterProcess:
         except OSError:
             pass  # it ended: reading says so
         return await _answer(self._process)
+
+
+def _description(said: dict[str, Any]) -> Description:
+    domains, accounts = (tuple(str(word) for word in said.get(name, ())) for name in ("domains", "accounts"))
+    return Description(domains, accounts, said.get("policy", "skip"), said.get("timeout", 0.0))
 
 
 async def _answer(process: asyncio.subprocess.Process) -> dict[str, Any]:

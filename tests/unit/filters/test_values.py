@@ -162,7 +162,7 @@ def test_the_operators_file(tmp_path: Path) -> None:
         ('[c]\ntype = "command"\ncommand = ["grep"]', "absolute path"),
         ('[c]\ntype = "command"\ncommand = ["/x"]\nexit = { "0" = "reject" }', "exit statuses are 1 to 255"),
         ('[m]\ntype = "milter"', "address: Field required"),
-        ("[rspamd]\nlisteners = []", "listeners names mx, submission or both"),
+        ("[rspamd]\nlisteners = []", "listeners names one or more of mx"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line_that_names_the_place(tmp_path: Path, text: str, said: str) -> None:
