@@ -57,6 +57,9 @@ class Database(Protocol):
     async def write_relaxed(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same without waiting for the disk: for flags, never where a UID is given."""
 
+    async def query(self, statement: Statement) -> Rows:
+        """Run one short statement that only reads: a snapshot by itself, at less cost than a transaction."""
+
     async def read(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run statements in one snapshot; for short queries (on SQLite it runs in the caller's thread)."""
 

@@ -73,6 +73,14 @@ class PostgresDatabase:
     async def write_relaxed(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._transaction(lambda: work(*args, **kwargs), durable=False)
 
+    async def query(self, statement: Statement) -> Rows:
+        try:
+            async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as connection:
+                with READ.time():
+                    return await _execute(connection, statement)
+        except _UNAVAILABLE as error:
+            raise DatabaseUnavailable(f"PostgreSQL: {error}") from error
+
     async def read(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             async with (

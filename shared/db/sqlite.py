@@ -65,6 +65,12 @@ class SqliteDatabase:
     async def write_relaxed(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._writer.submit(lambda: work(*args, **kwargs), durable=False)
 
+    async def query(self, statement: Statement) -> Rows:
+        try:
+            return _execute(self._reader, statement)
+        except sqlite3.OperationalError as error:
+            raise _translate(error) from error
+
     async def read(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         return _snapshot(self._reader, work(*args, **kwargs))
 

@@ -80,7 +80,8 @@ class Mailboxes:
 
     async def get(self, account_id: int, name: str) -> Mailbox:
         """Return a mailbox as it is now (SELECT, STATUS); NoSuchMailbox."""
-        return await self._database.read(find, account_id, name)
+        rows = await self._database.query(sql.mailbox_by_name(account_id=account_id, name=name))
+        return Mailbox.from_row(rows[0]) if rows else await self._database.read(find, account_id, name)
 
     async def get_by_id(self, mailbox_id: int) -> Mailbox:
         """Return a mailbox by its id; NoSuchMailbox once it is deleted."""

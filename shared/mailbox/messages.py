@@ -17,9 +17,11 @@ from shared.journal.reference import Reference
 from shared.mailbox import transfer, usage
 from shared.mailbox.appending import Appended, Appender, NewMessage, append_all, replace
 from shared.mailbox.blobs import NewBlob, sql
+from shared.mailbox.errors import NoSuchMailbox
 from shared.mailbox.flags import ALL_FLAGS, FlagChange, StoreMode, store
 from shared.mailbox.keywords import keywords_of
 from shared.mailbox.mailbox import Mailbox, find, find_by_id
+from shared.mailbox.mailbox import sql as mailbox_sql
 from shared.mailbox.rows import Fetched, Want, fetch_rows
 from shared.mailbox.transfer import Expunged, Transferred
 from shared.mailbox.usage import Usage
@@ -68,14 +70,14 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed since a mod-sequence, in one snapshot with `mailbox.modseq`.
+    """What changed since a mod-sequence, in one snapshot with the mailbox's `modseq`.
 
     `rows` are (uid, flags, modseq, expunged_at) by ascending UID; a row is new to a session that
     doesn't know its UID, and gone when `expunged_at` isn't None. If `is_complete` is False, expunges
     since then have been forgotten: whatever isn't in the mailbox now is gone (take `select` again).
     """
 
-    mailbox: Mailbox
+    modseq: int
     keywords: Keywords | None  # None if nothing changed
     rows: Rows
     is_complete: bool
@@ -123,6 +125,11 @@ class Messages:
 
     async def changes(self, mailbox_id: int, since: int) -> Changes:
         """Return what changed after mod-sequence `since` (the last `changes` or `select` had)."""
+        rows = await self._database.query(mailbox_sql.modseq_of(id=mailbox_id))
+        if not rows:
+            raise NoSuchMailbox("The mailbox was deleted")
+        if rows[0][0] <= since:
+            return Changes(rows[0][0], None, [], True)
         return await self._database.read(_changes, mailbox_id, since)
 
     async def keywords(self, mailbox_id: int) -> Keywords:
@@ -304,8 +311,6 @@ def _uid_ranges(mailbox: Mailbox) -> Work[tuple[Range, ...]]:
 
 def _changes(mailbox_id: int, since: int) -> Work[Changes]:
     mailbox = yield from find_by_id(mailbox_id)
-    if mailbox.modseq <= since:
-        return Changes(mailbox, None, [], True)
     keywords = yield from keywords_of(mailbox_id)
     rows = yield sql.changed(mailbox_id=mailbox_id, since=since)
-    return Changes(mailbox, keywords, rows, since >= mailbox.expunge_modseq)
+    return Changes(mailbox.modseq, keywords, rows, since >= mailbox.expunge_modseq)

@@ -14,7 +14,7 @@ from enum import Flag, auto
 from functools import lru_cache
 from typing import TypeAlias
 
-from shared.db import Database, Query, Rows, Work
+from shared.db import Database, Query, Rows, Statement, Work
 from shared.imap.sequence import Range
 from shared.mailbox.ranges import Piece, pieces
 
@@ -104,7 +104,7 @@ async def fetch_rows(database: Database, mailbox_id: int, ranges: Iterable[Range
     it to and fro take thrice the time. After a chunk that seems to wait for the disk, though, a thread does.
     """
     limit = BRIEF_CHUNK if want is Want.BRIEF else FETCH_CHUNK
-    read, is_first = database.read, True
+    is_slow, is_first = False, True
     for piece in _parts(ranges, limit):
         low = piece.low
         while low <= piece.high:
@@ -112,8 +112,9 @@ async def fetch_rows(database: Database, mailbox_id: int, ranges: Iterable[Range
                 await asyncio.sleep(0)  # others have their turn
             is_first = False
             begin = time.perf_counter()
-            rows = await read(_chunk, mailbox_id, piece, low, limit, want)
-            read = database.scan if time.perf_counter() - begin > SLOW else database.read
+            statement = _chunk(mailbox_id, piece, low, limit, want)
+            rows = await (database.scan(_only, statement) if is_slow else database.query(statement))
+            is_slow = time.perf_counter() - begin > SLOW
             if rows:
                 yield rows
             if len(rows) < limit:
@@ -131,12 +132,15 @@ def _parts(ranges: Iterable[Range], limit: int) -> Iterator[Piece]:
             yield Piece(uids[0], uids[-1], uids)
 
 
-def _chunk(mailbox_id: int, piece: Piece, low: int, limit: int, want: Want) -> Work[Rows]:
+def _chunk(mailbox_id: int, piece: Piece, low: int, limit: int, want: Want) -> Statement:
     query = _query(want, bool(piece.uids))
     if piece.uids:
-        rows = yield query(mailbox_id=mailbox_id, uids=piece.uids)
-    else:
-        rows = yield query(mailbox_id=mailbox_id, low=low, high=piece.high, limit=limit)
+        return query(mailbox_id=mailbox_id, uids=piece.uids)
+    return query(mailbox_id=mailbox_id, low=low, high=piece.high, limit=limit)
+
+
+def _only(statement: Statement) -> Work[Rows]:
+    rows = yield statement
     return rows
 
 

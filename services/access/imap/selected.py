@@ -163,7 +163,7 @@ class Selected:
             yield response.exists(self.view.append(added))
         if changed:
             yield from _joined(lambda rows: self.render_flags(rows, with_uid=with_uid, enabled=enabled), changed)
-        self.modseq = max(self.modseq, changes.mailbox.modseq)
+        self.modseq = max(self.modseq, changes.modseq)
         self._own.clear()
 
     def _tells_flags(self, wanted: bool) -> bool:

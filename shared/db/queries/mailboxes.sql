@@ -19,6 +19,9 @@ FROM mailbox WHERE account_id = :account_id AND name = :name
 SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
 FROM mailbox WHERE id = :id
 
+-- name: modseq_of
+SELECT modseq FROM mailbox WHERE id = :id
+
 -- name: lock_mailboxes
 SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
 FROM mailbox WHERE id IN (:ids...) ORDER BY id @for_update@

@@ -124,7 +124,7 @@ async def test_copy_within_one_mailbox(world):
         (3, True),
         (4, True),
     ]
-    assert changes.mailbox.modseq == max(row["modseq"] for row in changes.rows)
+    assert changes.modseq == max(row["modseq"] for row in changes.rows)
     await world.check_counts()
 
 
@@ -137,7 +137,7 @@ async def test_move_marks_the_source(world):
     assert await world.uids(inbox.id) == [2] and await world.uids(trash.id) == [1, 2]
     changes = await world.messages.changes(inbox.id, moved.source_modseq - 1)
     assert [row["uid"] for row in changes.rows if row["expunged_at"] is not None] == [1, 3]
-    assert changes.mailbox.modseq == moved.source_modseq
+    assert changes.modseq == moved.source_modseq
     assert (await world.messages.usage(world.account)).used_messages == 3
     await world.check_counts()
     with pytest.raises(NoSuchMailbox):
@@ -179,7 +179,7 @@ async def test_changes_tell_what_is_new_changed_and_gone(world):
     assert [(row["uid"], row["expunged_at"] is not None) for row in changes.rows] == [(2, True), (4, False)]
     assert changes.keywords.names == (b"$New",) and changes.is_complete
     after = await world.messages.select(inbox.id)
-    assert after.uids == ((1, 1), (3, 4)) and after.mailbox.modseq == changes.mailbox.modseq
+    assert after.uids == ((1, 1), (3, 4)) and after.mailbox.modseq == changes.modseq
     await world.execute("UPDATE mailbox SET expunge_modseq = :m WHERE id = :id", m=after.mailbox.modseq, id=inbox.id)
     assert not (await world.messages.changes(inbox.id, selected.mailbox.modseq)).is_complete
 

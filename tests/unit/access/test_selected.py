@@ -21,7 +21,7 @@ def _selected(modseq: int = NOW) -> Selected:
 
 def _report(selected: Selected, modseq: int) -> bytes:
     mailbox = Mailbox(1, 1, "INBOX", 1, 6, modseq, 3, 0, 0, 300, "", 0)
-    return b"".join(selected.report(Changes(mailbox, None, [], True), with_expunges=True, with_uid=False))
+    return b"".join(selected.report(Changes(mailbox.modseq, None, [], True), with_expunges=True, with_uid=False))
 
 
 def test_messages_that_went_are_reported_without_asking() -> None:
@@ -45,7 +45,7 @@ def test_whatever_else_happened_has_to_be_asked_for(before: int) -> None:
 
 def _changes(*rows: tuple[int, int, int, int | None], modseq: int) -> Changes:
     mailbox = Mailbox(1, 1, "INBOX", 1, 9, modseq, 5, 0, 0, 500, "", 0)
-    return Changes(mailbox, Keywords(), list(rows), True)
+    return Changes(mailbox.modseq, Keywords(), list(rows), True)
 
 
 def _told(selected: Selected, changes: Changes, enabled: Extension, **how: bool) -> bytes:
@@ -72,7 +72,7 @@ def test_an_expunge_that_is_held_back_holds_the_mod_sequence_back() -> None:
     assert selected.highest() == NOW + 4
     assert selected.highest() == NOW + 4
     assert selected.highest(only_held=True) == NOW + 4
-    nothing = Changes(changes.mailbox, None, [], True)
+    nothing = Changes(changes.modseq, None, [], True)
     assert _told(selected, nothing, QRESYNC) == b"* VANISHED 3\r\n"
     assert selected.highest() == NOW + 9
 
