@@ -18,6 +18,7 @@ COMMANDS = {  # module → its commands; only the module of the command that is 
     "accounts": ("domain", "account", "alias"),
     "mailboxes": ("mailbox", "acl"),
     "transfer": ("import", "export"),
+    "targets": ("target",),
     "queue": ("queue",),
     "trace": ("trace",),
     "tokens": ("token", "audit"),

@@ -39,7 +39,8 @@ from shared.volume import journal_writer
 READ_BLOCK_MS = 1_000  # a draining worker waits as long for its last read
 RECLAIMS = 4  # looks for expired leases in one lease's time
 PAUSE_FIRST, PAUSE_MOST = 0.1, 5.0  # seconds to wait when Redis, SQL or the volume is away
-FINISHING_SHARE = 0.7  # of the grace period, for batches under way
+FINISHING_SHARE = 0.6  # of the grace period, for batches under way
+TARGETS_SHARE = 0.15  # … for deliveries outside the store
 PUSHING_SHARE = 0.2  # … and for children on their way to Redis, which the sweep finds as well
 
 
@@ -113,6 +114,7 @@ class MdaWorker:
         self._stopping = True
         _, late = await asyncio.wait(self._loops, timeout=grace * FINISHING_SHARE)
         await _cancel(late)
+        await self._courier.drain(grace * TARGETS_SHARE)
         await self._writer.close()
         await self._outbox.drain(grace * PUSHING_SHARE)
         await _cancel(self._tasks)

@@ -17,6 +17,7 @@ from services.mda.entry import Entry
 from services.mda.expansions import Expansions
 from services.mda.failure import OF_REFUSAL
 from services.mda.filtering import Filtering
+from services.mda.handing import Handing, Targets
 from services.mda.isolation import IsolationFailed, render_isolated
 from services.mda.loading import GROUP_BYTES, Pending, Unreadable, groups, load
 from services.mda.routing import Route, Router
@@ -101,6 +102,8 @@ class Courier:
         self._expansions = expansions
         self._children = children
         self._router = Router(children, clock=clock)
+        self._targets = Targets(database)
+        self._handing = Handing(database, queue, reader, outbox, children, log, hostname, clock=clock)
         self._scanning = Scanning(database, panel or Panel(()), log, clock=clock)
         self._filtering = Filtering(folder)
         self._acting = Acting(children)
@@ -131,6 +134,10 @@ class Courier:
             await self._give_back(list(left))
             raise
 
+    async def drain(self, patience: float) -> None:
+        """Let deliveries elsewhere end, for so many seconds at most."""
+        await self._handing.drain(patience)
+
     def _groups(self, leases: Sequence[Lease]) -> Iterator[list[Pending]]:
         """Entries that failed before go alone, so that they can't spoil others."""
         yield from groups([lease for lease in leases if lease.deliveries <= MAX_DELIVERIES])
@@ -160,7 +167,7 @@ class Courier:
                 entry = await self._find_again(found)
                 if entry is not None:
                     entries.append(entry)
-        entries = await self._scan(entries)
+        entries = await self._scan(await self._handing.take(entries))
         batch = _Batch()
         routes, late = await self._ask_filters(await self._scanning.divert(await self._routes(entries)))
         await self._filter(routes)
@@ -191,7 +198,7 @@ class Courier:
 
     async def _give_back(self, leases: list[Lease]) -> None:
         try:
-            await asyncio.shield(self._queue.release(leases))
+            await asyncio.shield(self._queue.release([lease for lease in leases if not self._handing.has(lease)]))
         except AWAY as error:  # they expire
             self._log.info("leases left to expire", leases=len(leases), error=str(error))
 
@@ -246,12 +253,15 @@ class Courier:
             if (entry.id, recipient.address) not in known.finished and (entry.id, recipient.address) not in known.held
         ]
         led = await self._expansions.of(recipient.address for _, recipient in wanted)
+        accounts = {account.id: account.address for expansion in led.values() for account in expansion.accounts}
+        targets = await self._targets.of(accounts.items())
         return [
             Route(
                 entry,
                 recipient,
                 led.get(recipient.address, Expansion()),
                 waited=(entry.id, recipient.address) in known.waiting,
+                targets=targets,
             )
             for entry, recipient in wanted
         ]

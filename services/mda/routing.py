@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from services.mda.children import Child, Children
 from services.mda.entry import Entry
 from services.mda.failure import DISABLED, LATE, LOOP, UNKNOWN, Failure
+from services.mda.handing import handovers
 from shared.address import Address
 from shared.directory import Account, Expansion
 from shared.imap.mailbox_name import INBOX
@@ -20,6 +21,7 @@ from shared.message.compose import delivered_to_header, return_path_header
 from shared.message.envelope import Recipient
 from shared.message.verdict import Verdict
 from shared.operations.origin import origin_json
+from shared.operations.targets import Target
 
 if TYPE_CHECKING:
     from services.mda.acting import Plan
@@ -43,6 +45,7 @@ class Route:
     junk: dict[int, str] = field(default_factory=dict)  # of spam: each account's mailbox for it
     scanned: tuple[Verdict, ...] = ()  # what Python filters said of it for this recipient
     added: bytes = b""  # header fields that they add to this recipient's copy
+    targets: Mapping[int, Target] = field(default_factory=dict)  # of accounts whose mail goes elsewhere
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -76,6 +79,7 @@ class Router:
         route.children.clear()
         late = self._is_late(route)
         steps = [] if late else [step for account in route.receiving for step in self._steps(route, account)]
+        steps = [self._elsewhere(route, step) for step in steps]
         forwards = () if late else self._forwards(route)
         steps += [await self._redirect(route, target) for target in forwards]
         failures = {route.recipient.address: LATE} if late else _failures(route, delivered=bool(steps))
@@ -106,6 +110,22 @@ class Router:
             steps = plan.steps
             route.children |= plan.children
         return [step for step in steps if not (isinstance(step, Deliver) and step.target in route.refused)]
+
+    def _elsewhere(self, route: Route, step: Step) -> Step:
+        """Let an entry of its own take a delivery to where the account has its mail."""
+        if not isinstance(step, Deliver) or step.target not in _addresses(route):
+            return step  # also copies of what an account's script sends: they stay in its mailboxes here
+        target = route.targets.get(step.account_id)
+        if target is None:
+            return step
+        plan = route.plans.get(step.account_id)
+        bodies = {name: changed.body for name, changed in plan.changed.items()} if plan is not None else {}
+        children = handovers(route.entry, route.recipient, step, bodies)
+        route.children |= {child.id: child for child in children}
+        detail = {"to": str(target), "child": " ".join(child.id for child in children)}
+        if step.filter:
+            detail["filter"] = step.filter
+        return Record(step.recipient, step.target, Outcome.HANDED, detail)
 
     def _is_late(self, route: Route) -> bool:
         """Whether it was to be returned if it didn't come in time (RFC 2852 §4.1)."""

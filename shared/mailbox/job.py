@@ -15,6 +15,7 @@ class Outcome(StrEnum):
 
     DELIVERED = "delivered"
     REDIRECTED = "redirected"
+    HANDED = "handed on"  # to an entry of its own, for an account whose mail goes elsewhere
     BOUNCED = "bounced"
     FAILED = "failed"  # like bounced, where no report may be sent
     DISCARDED = "discarded"

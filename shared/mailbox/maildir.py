@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,16 +202,20 @@ def deliver(
     `info` has the flags' letters of one that `is_new` no more, `date` is its internal date, `before` is the file
     of an earlier delivery of it (see `find`), which it takes the place of.
     """
-    temporary = folder / "tmp" / unique
-    with open(temporary, "wb", opener=_private) as file:
-        file.write(data)
-        file.flush()
-        if date is not None:
-            os.utime(file.fileno(), (date, date))
-        os.fsync(file.fileno())
+    temporary = folder / "tmp" / f"{unique}.{secrets.token_hex(4)}"  # two may deliver it at a time
     sub, name = ("new", unique) if is_new else ("cur", f"{unique}:2,{info}")
     target = before or folder / sub / name
-    temporary.replace(target)
+    try:
+        with open(temporary, "xb", opener=_private) as file:
+            file.write(data)
+            file.flush()
+            if date is not None:
+                os.utime(file.fileno(), (date, date))
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(target.parent)
     return target
 

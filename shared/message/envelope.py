@@ -28,6 +28,7 @@ class Kind(StrEnum):
     REDIRECT = "redirect"  # an alias or a filter sent it on
     VACATION = "vacation"
     NOTICE = "notice"  # a filter's notification
+    HANDOVER = "handover"  # for an account whose mail goes elsewhere: its one recipient
     APPEND = "append"  # IMAP APPEND or an import: no recipients
 
 
@@ -81,6 +82,7 @@ class Envelope:
     received_at: int  # Unix time, microseconds
     kind: Kind = Kind.MESSAGE
     parent: str = ""  # id of the entry that this one was made from
+    mailbox: str = ""  # of a handover: the one that was chosen
     hops: int = 0  # redirects and expansions that led here
     ret: str = ""  # FULL or HDRS (RFC 3461 §4.3)
     envid: str = ""
