@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from services.mta.limits import MAX_UNREAD
+from services.mta.limits import MAX_GATHERED, MAX_UNREAD, TEXT_PIECE
+from services.mta.text import TERMINATOR
 
 
 class Gone(Exception):
@@ -23,12 +24,22 @@ class Input:
         self._loop = loop
         self._data = b""
         self._at = 0  # what lies before is read
+        self._gathered: list[bytes] = []  # what came after `_data`, while a message's text is awaited …
+        self._gathered_size = 0
+        self._tail: bytes | None = None  # … and the end of it, which may be the beginning of the text's end
+        self._enough, self._until = TEXT_PIECE, 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._paused = False
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived."""
+        if self._tail is not None:
+            self._gathered.append(data)
+            self._gathered_size += len(data)
+            if not self._is_text_enough(self._tail, data):
+                return
+            data = self._all_gathered()
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
         if len(self._data) > MAX_UNREAD and not self._paused and self.transport is not None:
@@ -39,11 +50,13 @@ class Input:
     def end(self) -> None:
         """No more will come; what is there can still be read."""
         self._ended = True
+        self._data += self._all_gathered()
         self._wake()
 
     def clear(self) -> None:
         """Forget what wasn't read (RFC 3207 §6: nothing said before TLS counts after it)."""
         self._data, self._at = b"", 0
+        self._all_gathered()
 
     def take_line(self) -> bytes | None:
         """Return the next line with its line end, None if it isn't whole yet."""
@@ -89,6 +102,32 @@ class Input:
             await self._waiter
         finally:
             self._waiter = None
+
+    async def more_text(self, after: bytes, limit: int, until: float) -> None:
+        """Wait for the end of a message's text, or a good piece of it: what a client sends in one go comes in dozens.
+
+        `after` was taken before and may be the beginning of the end. `limit` octets are a good piece whatever we think
+        one is, and past `until`, by the loop's clock, any octet is. Gone when no more will come.
+        """
+        self._tail, self._enough, self._until = after, min(limit, TEXT_PIECE), until
+        try:
+            await self.more()
+        finally:
+            self._tail = None
+            self._data += self._all_gathered()
+
+    def _is_text_enough(self, tail: bytes, data: bytes) -> bool:
+        if self._gathered_size >= self._enough or len(self._gathered) >= MAX_GATHERED:
+            return True
+        short = len(TERMINATOR) - 1
+        self._tail = (tail + data[-short:])[-short:]
+        return TERMINATOR in data or TERMINATOR in tail + data[:short] or self._loop.time() > self._until
+
+    def _all_gathered(self) -> bytes:
+        data = self._gathered[0] if len(self._gathered) == 1 else b"".join(self._gathered)
+        self._gathered.clear()
+        self._gathered_size = 0
+        return data
 
     def _advance(self, at: int) -> None:
         self._at = at

@@ -217,7 +217,7 @@ class MailSession(Connection):
         body = self._begin_text(transaction)
         text = DataText()
         while not text.done:
-            piece = text.feed(await self._receive())
+            piece = text.feed(await self._receive_text(text.held))
             if piece:
                 await self._write(body, piece)
         self._input.put_back(text.rest)
@@ -278,14 +278,26 @@ class MailSession(Connection):
         transaction.body = Body(lambda: acceptance.begin_upload(entry), self._desk.limits.message_size)
         return transaction.body
 
-    async def _receive(self, most: int = -1) -> bytes:
+    async def _receive(self, most: int) -> bytes:
         """Return the next piece of the text, as it comes."""
         while not (piece := self._input.take(most)):
             await self._flush()
             await self._input.more()
-            if self.loop.time() - self._text_since > self._desk.limits.message_time:
-                raise Farewell(replies.TIMEOUT)
+            self._check_text_time()
         return piece
+
+    async def _receive_text(self, after: bytes) -> bytes:
+        """Return the next piece of the text that a dot ends; see Input.more_text."""
+        while not (piece := self._input.take()):
+            await self._flush()
+            limits = self._desk.limits
+            await self._input.more_text(after, limits.message_size, self._text_since + limits.message_time)
+            self._check_text_time()
+        return piece
+
+    def _check_text_time(self) -> None:
+        if self.loop.time() - self._text_since > self._desk.limits.message_time:
+            raise Farewell(replies.TIMEOUT)
 
     async def _write(self, body: Body, piece: bytes) -> None:
         await self._unhurried(body.write(piece))

@@ -20,6 +20,11 @@ class DataText:
         self._held = b"\r\n"  # the line end before the text, for a dot or the end in the first line
         self._virtual = True
 
+    @property
+    def held(self) -> bytes:
+        """The end of what was fed, if that may be the beginning of the text's end."""
+        return self._held
+
     def feed(self, data: bytes) -> bytes:
         """Return the text that `data` completes, its dots unstuffed."""
         data = self._held + data

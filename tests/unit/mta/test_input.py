@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from services.mta.input import Gone, Input, LineTooLong
-from services.mta.limits import MAX_UNREAD
+from services.mta.limits import MAX_GATHERED, MAX_UNREAD, TEXT_PIECE
+from services.mta.text import TERMINATOR
 from tests.unit.mta.fakes import FakeTransport
 
 
@@ -55,6 +56,61 @@ async def test_pieces_and_what_is_given_back() -> None:
     source.put_back(b"QUIT\r\n")
     assert source.take_line() == b"QUIT\r\n"
     assert source.take() == b"later"
+
+
+async def text_of(source: Input, pieces: list[bytes], after: bytes = b"", limit: int = TEXT_PIECE) -> tuple[int, bytes]:
+    """How many of the pieces it took until there was enough, and what was there then."""
+    waiting = asyncio.create_task(source.more_text(after, limit, asyncio.get_running_loop().time() + 60))
+    for number, piece in enumerate(pieces, 1):
+        await asyncio.sleep(0)
+        source.feed(piece)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if waiting.done():
+            return number, source.take()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    return 0, source.take()
+
+
+@pytest.mark.parametrize("held", range(len(TERMINATOR)))
+@pytest.mark.parametrize("cut", range(len(TERMINATOR)))
+async def test_the_end_of_a_text_is_seen_however_it_is_cut(held: int, cut: int) -> None:
+    source = await make()
+    rest = TERMINATOR[held:]
+    pieces = [rest[:cut], rest[cut:] + b"QUIT\r\n"] if 0 < cut < len(rest) else [rest + b"QUIT\r\n"]
+    assert await text_of(source, pieces, TERMINATOR[:held]) == (len(pieces), rest + b"QUIT\r\n")
+    octets = [bytes([octet]) for octet in b"x\r\n" + TERMINATOR]
+    assert await text_of(source, octets) == (len(octets), b"".join(octets))
+
+
+async def test_a_text_is_gathered_up_to_its_limits() -> None:
+    source = await make()
+    assert await text_of(source, [b"x" * 8192] * 20) == (TEXT_PIECE // 8192, b"x" * TEXT_PIECE)
+    assert await text_of(source, [b"x"] * 200) == (MAX_GATHERED, b"x" * MAX_GATHERED)
+    assert await text_of(source, [b"x"] * 200, limit=10) == (10, b"x" * 10)
+    assert await text_of(source, [b"x", b"y"]) == (0, b"xy")
+
+
+async def test_a_text_that_takes_too_long_is_not_gathered() -> None:
+    source = await make()
+    waiting = asyncio.create_task(source.more_text(b"", TEXT_PIECE, asyncio.get_running_loop().time() - 1))
+    await asyncio.sleep(0)
+    source.feed(b"x")
+    await waiting
+    assert source.take() == b"x"
+
+
+async def test_a_text_whose_client_leaves_is_given_out() -> None:
+    source = await make()
+    waiting = asyncio.create_task(source.more_text(b"", TEXT_PIECE, asyncio.get_running_loop().time() + 60))
+    await asyncio.sleep(0)
+    source.feed(b"abc")
+    source.end()
+    await waiting
+    assert source.take() == b"abc"
+    with pytest.raises(Gone):
+        await source.more_text(b"", TEXT_PIECE, 0.0)
 
 
 async def test_a_client_too_far_ahead_has_to_wait() -> None:
