@@ -449,15 +449,18 @@ class ServerContext(ssl.SSLContext):
 
 
 def channel_bindings(transport: asyncio.BaseTransport | None) -> dict[str, bytes]:
-    """Return what SASL can bind to on a connection, by type (RFC 5929); nothing without TLS."""
+    """Return what SASL can bind to on a connection, by type (RFC 5929): nothing without TLS, nor with TLS 1.3.
+
+    There clients that see -PLUS insist on `tls-exporter` (RFC 9266), which Python's ssl can't compute.
+    """
     connection = transport.get_extra_info("ssl_object") if transport is not None else None
-    if connection is None:
+    if connection is None or connection.version() != "TLSv1.2":
         return {}
     context, found = connection.context, {}
     if isinstance(context, ServerContext) and context.end_point is not None:
         found["tls-server-end-point"] = context.end_point
-    if connection.version() == "TLSv1.2" and (unique := connection.get_channel_binding("tls-unique")):
-        found["tls-unique"] = unique  # TLS 1.3 has none
+    if unique := connection.get_channel_binding("tls-unique"):
+        found["tls-unique"] = unique
     return found
 
 
