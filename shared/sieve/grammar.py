@@ -197,7 +197,7 @@ def _string_value(token: Token) -> str:
         return _LINE_END.sub("\r\n", text) if "\n" in text else text
     lines = text[text.index("\n") + 1 :].rstrip("\r\n").split("\n")[:-1]
     stripped = (line.rstrip("\r") for line in lines)
-    return "".join((line[1:] if line.startswith(".") else line) + "\r\n" for line in stripped)
+    return "".join((line[1:] if line.startswith("..") else line) + "\r\n" for line in stripped)
 
 
 def _number_value(token: Token) -> int:

@@ -89,8 +89,11 @@ def parse_mailto(uri: str) -> Mailto:
 def _addresses(text: str, *, encoded: bool = False) -> list[str]:
     found = list[str]()
     for item in text.split(",") if text else ():
-        address = mail_address(unquote(item) if encoded else item)
-        if address is None:
+        written = unquote(item) if encoded else item
+        address = mail_address(written)
+        # RFC 2368 §2 has %2C between two addresses, RFC 6068 §2 within a quoted local part
+        several = [address] if address else [mail_address(one) for one in written.split(",")]
+        if not all(several):
             raise MailtoError(f'"{item[:60]}" in a mailto: URI is not a mail address')
-        found.append(str(address))
+        found += map(str, several)
     return found

@@ -12,7 +12,7 @@ from shared.message.charset import decode_text
 from shared.message.header import Headers, decode_words, find_header_end, parse_headers
 from shared.message.octets import cut
 from shared.message.structure import parse_structure
-from shared.message.text import decode_body, header_text
+from shared.message.text import decode_body
 from shared.sieve.revision import Revision
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_BODY_PARTS = 1000
 """Parts whose text body tests look at."""
 
+_ENCODINGS = frozenset([b"7bit", b"8bit", b"binary", b"quoted-printable", b"base64"])
 _MARKUP = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(style|script|title|head)\b.*?(?:</\1\s*>|\Z)|</?[a-z!?][^>]*+(?:>|\Z)")
 
 
@@ -70,6 +71,8 @@ class View:
             self.size = len(revision.data)
         self.revision = revision
         lines = revision.lines
+        if lines is not None:
+            self.size = len(self.data) + sum(len(line.raw) for line in lines) + 2 - find_header_end(self.data)
         self._headers = None if lines is None else Headers((line.name, line.value) for line in lines if line.name)
         self._forget()
 
@@ -146,6 +149,13 @@ def _addresses(value: bytes) -> Iterator[MailAddress]:
         yield MailAddress(decode_text(entry.mailbox), None if missing else decode_text(entry.host or b""))
 
 
+def has_body(data: Octets) -> bool:
+    """Whether an empty line ends the header (RFC 5173 §4)."""
+    end = find_header_end(data)
+    head = cut(data, max(0, end - 4), end)
+    return end < len(data) or head.endswith((b"\r\n\r\n", b"\n\n")) or (end <= 2 and head.endswith(b"\n"))
+
+
 def raw_body(view: View, limit: int) -> str:
     """The body undecoded (RFC 5173 §5.1), from at most `limit` octets."""
     data = view.revision.render() if view.revision.splices else view.data
@@ -174,15 +184,22 @@ def body_text(view: View, limit: int) -> list[str]:
     """The text of a message as its reader sees it: text parts, markup taken off (RFC 5173 §5.3)."""
     found = list[str]()
     for part in view.root.walk():
-        if part.media.type == b"text" and not part.children and len(found) < MAX_BODY_PARTS:
+        if is_readable(part) and len(found) < MAX_BODY_PARTS:
             found.append(readable_text(view.data, part, limit))
     return found
+
+
+def is_readable(part: Part) -> bool:
+    """Whether it is text for people; with an unknown transfer encoding it is octets only (RFC 2045 §6.4)."""
+    if part.children or part.encoding not in _ENCODINGS:
+        return False
+    return part.media.type == b"text" or (part.media.type, part.media.subtype) == (b"application", b"xhtml+xml")
 
 
 def readable_text(data: Octets, part: Part, limit: int) -> str:
     """A text part for people."""
     text = leaf_text(data, part, limit)
-    if part.media.subtype not in (b"html", b"xhtml"):
+    if part.media.subtype not in (b"html", b"xhtml", b"xhtml+xml"):
         return text
     return " ".join(unescape(_MARKUP.sub(" ", text)).split())
 
@@ -201,10 +218,27 @@ def _content(data: Octets, part: Part, limit: int) -> Iterator[str]:
     if part.is_multipart and part.children:
         before = cut(data, part.body_start, min(part.children[0].header_start, part.body_start + limit))
         after = cut(data, part.children[-1].body_end, min(part.body_end, part.children[-1].body_end + limit))
-        yield decode_text(before)
-        yield decode_text(after)
+        yield decode_text(_without_last_line(before))
+        yield decode_text(_without_first_line(after))
     elif part.is_message:
         nested = part.children[0]
-        yield header_text(cut(data, nested.header_start, min(nested.header_end, nested.header_start + limit)))
+        yield _whole_header(cut(data, nested.header_start, min(nested.header_end, nested.header_start + limit)))
     else:
         yield leaf_text(data, part, limit)
+
+
+def _without_last_line(prologue: bytes) -> bytes:
+    """Up to the delimiter that the first part begins after."""
+    return prologue[: max(0, prologue.rstrip(b"\r\n").rfind(b"\n") + 1)]
+
+
+def _without_first_line(epilogue: bytes) -> bytes:
+    """After the line with the closing delimiter, which the last part ends before."""
+    return epilogue.lstrip(b"\r\n").partition(b"\n")[2]
+
+
+def _whole_header(block: bytes) -> str:
+    """A header as one string, its encoded words decoded, folded as it came and without the empty line after it."""
+    if block.endswith(b"\r\n\r\n"):
+        block = block[:-2]
+    return "".join(decode_words(line) + "\r\n" for line in block.removesuffix(b"\r\n").split(b"\r\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.sieve.declare import COMPARATOR, MATCH, STRINGS, Declaration, Extension, Tag
-from shared.sieve.message import body_content, body_text, raw_body
+from shared.sieve.message import body_content, body_text, has_body, raw_body
 
 if TYPE_CHECKING:
     from shared.sieve.compiler import Call, Compiler
@@ -28,6 +28,8 @@ def _body(call: Call, compiler: Compiler) -> Check:
 
 def _values(run: Run, transform: str, types: Texts | None) -> list[str]:
     view, limit = run.view, run.limits.body_bytes
+    if not has_body(view.data):
+        return []  # RFC 5173 §4: then every test is false
     wanted = [] if types is None else list(types(run))
     key = "\0".join([transform, *wanted])
     known = view.bodies(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from shared.sieve.compiler import Call, Compiler
     from shared.sieve.declare import Check, Operation
     from shared.sieve.run import Run
-    from shared.sieve.template import Text
+    from shared.sieve.template import Text, Texts
 
+_OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*=[^\0\r\n]+\Z")
 MAX_SENDER = 100
 """Characters of a sender that the default message shows."""
 
@@ -30,6 +32,7 @@ def _notify(call: Call, compiler: Compiler) -> Operation:
     modifiers = call.modifiers(compiler)
     _check_method(method)
     check_address(from_)
+    _check_options(options)
     if importance is not None and importance.constant is not None and importance.constant not in ("1", "2", "3"):
         raise Fault('":importance" is "1", "2" or "3"', importance.node.line, importance.node.column)
 
@@ -58,6 +61,13 @@ def _notify(call: Call, compiler: Compiler) -> Operation:
         run.decide(action)
 
     return notify
+
+
+def _check_options(options: Texts | None) -> None:
+    """RFC 5435 §3.5: each is a name, "=" and a value on one line."""
+    for item in () if options is None else options.items:
+        if item.constant is not None and not _OPTION.match(item.constant):
+            raise Fault(f'"{item.constant[:60]}" is no option such as "name=value"', item.node.line, item.node.column)
 
 
 def _why_not(run: Run) -> str:

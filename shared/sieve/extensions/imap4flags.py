@@ -10,6 +10,7 @@ from shared.sieve.actions import Fcc, FileInto, Keep, Notify, Vacation
 from shared.sieve.declare import COMPARATOR, MATCH, STRINGS, Declaration, Extension, Tag
 from shared.sieve.errors import RunError
 from shared.sieve.extensions.variables import assign, variable_name
+from shared.sieve.template import Text, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +21,27 @@ if TYPE_CHECKING:
 
 _SYSTEM = {flag.lower(): flag for flag in ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")}
 _KEYWORD = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]{1,100}\Z")
+
+
+class FlagKeys(Texts):
+    """The keys of hasflag: a string with spaces stands for the list of its words (RFC 5232 §2)."""
+
+    __slots__ = ()
+
+    def __init__(self, keys: Texts) -> None:
+        words = [word for item in keys.items for word in _split(item)]
+        super().__init__(keys.node, tuple(words))
+
+    def __call__(self, run: Run) -> tuple[str, ...]:
+        """The words of every key."""
+        if self.constant is not None:
+            return self.constant
+        return tuple(word for value in super().__call__(run) for word in value.split() or [value])
+
+
+def _split(item: Text) -> Iterable[Text]:
+    words = (item.constant or "").split()
+    return [Text(item.node, word, ()) for word in words] or [item]
 
 
 def parse_flags(texts: Iterable[str]) -> tuple[str, ...]:
@@ -85,7 +107,7 @@ def _current(variable: tuple[str, bool] | None, run: Run) -> tuple[str, ...]:
 
 
 def _hasflag(call: Call, compiler: Compiler) -> Check:
-    keys = call.texts(len(call.arguments) - 1)
+    keys = FlagKeys(call.texts(len(call.arguments) - 1))
     match = call.matcher(keys, compiler)
     tag = call.given(MATCH)
     plain = (tag is None or tag.name == "is") and not call.has(COMPARATOR)

@@ -63,7 +63,7 @@ def _enter(run: Run, key: tuple[str, str], script: Script) -> None:
         raise RunError(f"a script may include {run.limits.includes} scripts")
     run.included.add(key)
     scope, depth, loop = run.scope, run.depth, run.loop
-    run.scope, run.loop = Scope(run.globals), []
+    run.scope, run.loop = Scope(run.globals), list(loop)
     run.scripts.append(label)
     run.depth += 1
     try:

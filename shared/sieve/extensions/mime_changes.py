@@ -23,7 +23,7 @@ from shared.sieve.extensions.variables import (
     variable_name,
 )
 from shared.sieve.headertext import header_field, one_line
-from shared.sieve.message import leaf_text
+from shared.sieve.message import is_readable, readable_text
 from shared.sieve.revision import HeaderLine, Splice, split_header
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _extracttext(call: Call, compiler: Compiler) -> Operation:
     def extracttext(run: Run) -> None:
         part = run.loop[-1]
         run.charge(min(part.octets, run.limits.body_bytes))
-        text = "" if part.media.type != b"text" else leaf_text(run.view.data, part, run.limits.body_bytes)
+        text = readable_text(run.view.data, part, run.limits.body_bytes) if is_readable(part) else ""
         if first is not None:
             text = text[:first]
         for tag in tags:

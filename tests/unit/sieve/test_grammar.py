@@ -29,7 +29,7 @@ def test_a_command_with_every_kind_of_argument() -> None:
         ('"two\nlines"', "two\r\nlines"),
         ("text:\r\nhello\r\n..dot\r\n.\r\n", "hello\r\n.dot\r\n"),
         ("TEXT: # a comment\n.\n", ""),
-        ("text:\n.x\n.\n", "x\r\n"),
+        ("text:\n.x\n.\n", ".x\r\n"),  # RFC 5228 §8.1: only a doubled dot is halved
         ('"/* not a comment */ # neither"', "/* not a comment */ # neither"),
     ],
 )
