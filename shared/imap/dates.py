@@ -32,7 +32,7 @@ def parse_date(text: bytes) -> date:
 
 
 def parse_date_time(text: bytes) -> datetime:
-    """Parse `17-Jul-1996 02:44:25 -0700` (the day padded with a space, or, as imapflow sends it, not at all); raises BadDate."""
+    """Parse `17-Jul-1996 02:44:25 -0700`, the day padded with a space or (imapflow) not at all; raises BadDate."""
     match = _DATE_TIME.fullmatch(text)
     if match is None:
         raise BadDate("not a date-time")
