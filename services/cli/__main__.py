@@ -19,6 +19,7 @@ COMMANDS = {  # module → its commands; only the module of the command that is 
     "mailboxes": ("mailbox", "acl"),
     "transfer": ("import", "export"),
     "targets": ("target",),
+    "retention": ("retention", "undelete"),
     "queue": ("queue",),
     "trace": ("trace",),
     "tokens": ("token", "audit"),

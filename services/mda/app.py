@@ -13,7 +13,7 @@ from services.mda.courier import Courier, Limits, Stuck
 from services.mda.expansions import Expansions
 from services.mda.settings import MdaSettings
 from services.mda.training import Trainer
-from services.mda.upkeep import keep_maintaining
+from services.mda.upkeep import Keeping, keep_maintaining
 from shared.db import Database
 from shared.db import connect as connect_database
 from shared.directory import Directory
@@ -27,6 +27,7 @@ from shared.journal.reader import Reader
 from shared.mailbox.watch import Announcer
 from shared.maillog import MailLog
 from shared.message.envelope import Lane
+from shared.operations.pruning import DAY
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Lease, Queue, new_consumer
 from shared.queue.filterstatus import keep_telling
@@ -96,6 +97,7 @@ class MdaWorker:
                 self._reader,
                 interval,
                 settings.ages,
+                Keeping(settings.kept_days, settings.mda_expunged_days * DAY, announcer),
                 index=settings.mda_search_index,
             )
         )

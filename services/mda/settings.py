@@ -50,6 +50,14 @@ class MdaSettings(CommonSettings):
         30 * DAY, gt=0, description="Seconds that mail stays in the quarantine before it is thrown away."
     )
 
+    mda_trash_days: int = Field(
+        0, ge=0, description="Days that messages stay in Trash where no rule says otherwise; 0: for ever."
+    )
+    mda_junk_days: int = Field(0, ge=0, description="Days that messages stay in Junk where no rule says otherwise.")
+    mda_expunged_days: float = Field(
+        1.0, ge=1, le=365, description="Days that expunged messages are remembered, and may be brought back (undelete)."
+    )
+
     @field_validator("mda_filters", mode="before")
     @classmethod
     def _no_folder(cls, value: Any) -> Any:
@@ -60,6 +68,11 @@ class MdaSettings(CommonSettings):
         """The folder of Python filters with the default filled in; None when there is none."""
         default = self.data / "filters"
         return self.mda_filters or (default if default.is_dir() else None)
+
+    @property
+    def kept_days(self) -> dict[str, int]:
+        """How many days messages stay in mailboxes of a special use, where no rule says otherwise."""
+        return {"\\Trash": self.mda_trash_days, "\\Junk": self.mda_junk_days}
 
     @property
     def ages(self) -> Ages:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -13,8 +15,9 @@ from shared.db import Database
 from shared.journal.reader import Reader
 from shared.mailbox.content import Content
 from shared.mailbox.indexing import Indexed, IndexProgress, index_words
-from shared.mailbox.maintenance import Progress, maintain
-from shared.operations.pruning import Ages, prune_history
+from shared.mailbox.maintenance import Policy, Progress, maintain
+from shared.mailbox.retention import expire, rules_of
+from shared.operations.pruning import DAY, Ages, prune_history
 from shared.queue.lease import NamedLease
 from shared.queue.upkeep import AWAY
 
@@ -24,8 +27,28 @@ TURN = LEASE / 6  # seconds between renewals while a pass goes on
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long messages stay: days by special use where no rule says otherwise, and seconds once they are expunged.
+
+    `announce` is told the accounts in which some were expunged.
+    """
+
+    days: Mapping[str, int] = field(default_factory=dict)
+    expunged: float = DAY
+    announce: Callable[[Iterable[int]], None] = lambda accounts: None
+
+
 async def keep_maintaining(
-    database: Database, redis: Redis, root: Path, reader: Reader, interval: float, ages: Ages, *, index: bool = False
+    database: Database,
+    redis: Redis,
+    root: Path,
+    reader: Reader,
+    interval: float,
+    ages: Ages,
+    keeping: Keeping,
+    *,
+    index: bool = False,
 ) -> None:
     """Do one pass after the other, until cancelled; a pass is harmless where two workers do it at once.
 
@@ -38,7 +61,7 @@ async def keep_maintaining(
         while True:
             await asyncio.sleep(interval)
             try:
-                await _pass(lease, database, root, reader, progress, ages, indexing)
+                await _pass(lease, database, root, reader, progress, ages, keeping, indexing)
             except AWAY as error:
                 log.warning("maintenance paused", error=str(error))
     finally:
@@ -55,6 +78,7 @@ async def _pass(
     reader: Reader,
     progress: Progress,
     ages: Ages,
+    keeping: Keeping,
     indexing: IndexProgress | None,
 ) -> None:
     if not await lease.acquire():
@@ -62,7 +86,8 @@ async def _pass(
     began = time.monotonic()
     renewing = asyncio.create_task(_renew(lease))
     try:
-        report = await maintain(database, root, reader, progress=progress)
+        expired = await expire_messages(database, keeping)
+        report = await maintain(database, root, reader, policy=Policy(expunged_age=keeping.expunged), progress=progress)
         forgotten = await prune_history(database, root, ages)
         indexed = Indexed()
         if indexing is not None:
@@ -71,7 +96,15 @@ async def _pass(
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
     seconds = round(time.monotonic() - began, 3)
-    log.debug("maintained", seconds=seconds, report=report, forgotten=forgotten, indexed=indexed)
+    log.debug("maintained", seconds=seconds, report=report, expired=expired, forgotten=forgotten, indexed=indexed)
+
+
+async def expire_messages(database: Database, keeping: Keeping) -> int:
+    """Expunge messages that have been in a mailbox for as long as its rule says; return how many."""
+    rules = await database.read(rules_of, keeping.days)
+    gone = await expire(database, rules, time.time_ns() // 1000)
+    keeping.announce(gone)
+    return sum(gone.values())
 
 
 async def _renew(lease: NamedLease) -> None:

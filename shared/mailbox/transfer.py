@@ -100,6 +100,17 @@ def move_all(account_id: int, source_id: int, target_id: int, now: int) -> Work[
     yield from move(Route(source_id, target_id, account_id, account_id), [(1, MAX_UID)], now)
 
 
+def restore(account_id: int, mailbox_id: int, uids: Iterable[int], now: int) -> Work[Transferred]:
+    r"""Give expunged messages that are remembered new UIDs in their mailbox, without \Deleted; OverQuota."""
+    yield mailbox_sql.lock_account(account_id=account_id)
+    yield from lock(mailbox_id)
+    rows = yield from _named(mailbox_id, compact(sorted(uids)), sql.expunged_in, sql.expunged_between)
+    route = Route(mailbox_id, mailbox_id, account_id, account_id, ALL_FLAGS & ~DELETED)
+    copies = _copies(route, rows, {})
+    yield from usage.charge(account_id, sum(size for _, _, size in copies), len(copies))
+    return (yield from _add(route, rows, copies, {}, now))
+
+
 def expunge(account_id: int, mailbox_id: int, ranges: Iterable[Range], now: int) -> Work[Expunged]:
     r"""Mark the messages among `ranges` that are flagged \Deleted as expunged; `now` in microseconds."""
     yield mailbox_sql.lock_account(account_id=account_id)

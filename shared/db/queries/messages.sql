@@ -66,6 +66,14 @@ WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS
 SELECT uid, flags, size FROM message
 WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NULL ORDER BY uid
 
+-- name: expunged_between
+SELECT uid, flags, size FROM message
+WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS NOT NULL ORDER BY uid
+
+-- name: expunged_in
+SELECT uid, flags, size FROM message
+WHERE mailbox_id = :mailbox_id AND uid IN (:uids...) AND expunged_at IS NOT NULL ORDER BY uid
+
 -- name: prefixes_between
 SELECT uid, prefix FROM message
 WHERE mailbox_id = :mailbox_id AND uid BETWEEN :low AND :high AND expunged_at IS NULL ORDER BY uid
