@@ -29,6 +29,7 @@ MAX_SNI_LABELS = 10  # labels of a client's server name that are tried against o
 IPV6_PREFIX = 64  # bits: what one IPv6 customer has is counted as one address
 
 PROXY_TIME = 5.0  # seconds that a proxy has to say whose connection it is
+REMEMBERED_CLIENTS = 4_096  # addresses of which it is known whether a network has them
 MAX_OPENING = 1000  # connections of one listener that wait for that, or for the end of a handshake
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
@@ -47,13 +48,15 @@ class Networks:
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(network) for network in networks]
+        self._holds = lru_cache(REMEMBERED_CLIENTS)(self._is_inside)  # to understand an address takes 15 µs
 
     def __bool__(self) -> bool:
         return bool(self._networks)
 
     def __contains__(self, ip: str) -> bool:
-        if not self._networks:
-            return False
+        return bool(self._networks) and self._holds(ip)
+
+    def _is_inside(self, ip: str) -> bool:
         address = ipaddress.ip_address(ip.partition("%")[0])
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         return any((mapped or address) in network for network in self._networks)
