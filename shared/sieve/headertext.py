@@ -24,14 +24,20 @@ def is_field_name(name: str) -> bool:
 
 def one_line(text: str) -> str:
     """Text on one line, without control characters."""
-    return _CONTROL.sub(" ", _BREAK.sub(" ", text)).strip()
+    return _CONTROL.sub(" ", unbroken(text)).strip()
+
+
+def unbroken(text: str) -> str:
+    """Text on one line, its control characters kept."""
+    return _BREAK.sub(" ", text).strip()
 
 
 def header_field(name: str, text: str) -> bytes:
-    """A whole field with its line end."""
-    text = one_line(text)
+    """A whole field with its line end; control characters are kept, encoded."""
+    text = unbroken(text)
     longest = max(map(len, text.split()), default=0)
-    words = text.split(" ") if text.isascii() and longest <= MAX_WORD else encoded_words(text)
+    plain = text.isascii() and longest <= MAX_WORD and not _CONTROL.search(text)
+    words = text.split(" ") if plain else encoded_words(text)
     lines = [f"{name}: {words[0] if words else ''}"]
     for word in words[1:]:
         if word and len(lines[-1]) + 1 + len(word) > LINE_LENGTH:

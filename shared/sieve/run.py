@@ -76,6 +76,7 @@ class Run:
 
     __slots__ = (
         "actions",
+        "answered",
         "by",
         "compared",
         "context",
@@ -112,6 +113,7 @@ class Run:
         self.globals: dict[str, str] = {}
         self.scope = Scope(self.globals)
         self.flags: tuple[str, ...] = ()  # imap4flags' internal variable
+        self.answered = False  # whether vacation was executed, though it may have sent nothing
         self.edits = 0
         self.redirects = 0
         self.includes = 0
@@ -178,6 +180,8 @@ class Run:
                 if any(isinstance(earlier, Discard) for earlier in self.actions):
                     return
             case Reject() | EReject():
+                if self.answered:
+                    raise RunError(f"{name_of(action)} can't be done together with vacation")
                 self._conflict((Reject, EReject, Keep, FileInto, Redirect, Vacation), action)
                 self.implicit_keep = False
             case Vacation():
@@ -188,6 +192,15 @@ class Run:
                 if action in self.actions:
                     return
         self._append(action)
+
+    def answer(self) -> None:
+        """Note that vacation is executed: RunError the second time, and after reject (RFC 5230 §4.7)."""
+        for earlier in self.actions:
+            if isinstance(earlier, (Reject, EReject)):
+                raise RunError(f"vacation can't be done together with {name_of(earlier)}")
+        if self.answered:
+            raise RunError("vacation can't be done twice")
+        self.answered = True
 
     def note(self, kind: TraceKind, text: str, outcome: bool | None = None, why: str = "") -> None:
         """Tell the trace of something that has no place of its own in the script."""

@@ -9,7 +9,7 @@ from shared.sieve.actions import AddHeader, DeleteHeader
 from shared.sieve.declare import COMPARATOR, MATCH, NUMBER, STRING, STRINGS, Declaration, Extension, Tag
 from shared.sieve.errors import Fault, RunError
 from shared.sieve.extensions.index import index_of
-from shared.sieve.headertext import header_field, is_field_name, one_line
+from shared.sieve.headertext import header_field, is_field_name, unbroken
 from shared.sieve.revision import HeaderLine
 from shared.sieve.trace import TraceKind
 
@@ -32,7 +32,7 @@ def _addheader(call: Call, compiler: Compiler) -> Operation:
     _check_name(name)
 
     def addheader(run: Run) -> None:
-        field, text = _field_name(name, run), one_line(value(run))
+        field, text = _field_name(name, run), unbroken(value(run))
         if len(text) > run.limits.header_value_length:
             raise RunError(f"a field that is added has at most {run.limits.header_value_length} characters")
         raw = header_field(field, text)

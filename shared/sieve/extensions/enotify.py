@@ -73,8 +73,8 @@ def _check_options(options: Texts | None) -> None:
 def _why_not(run: Run) -> str:
     """RFC 5436 §2.2: what a program sent is not notified of, else two programs might go on for ever."""
     for value in run.view.texts("auto-submitted"):
-        if value.partition(";")[0].strip().lower() == "auto-notified":
-            return "the message is a notification itself"
+        if value.partition(";")[0].strip().lower() != "no":
+            return f"Auto-Submitted is {value[:50]!r}"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from shared.sieve.declare import (
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from shared.sieve.template import Text
 
 _ADDRESSES = ("from", "to")
+_ROUTE = re.compile(r"@[^,:@\s]++(?:,@[^,:@\s]++)*+:")  # RFC 5321 §4.1.2
+_NO_LOCAL = re.compile(r"[@:;,<>()\[\]\\\s]")
 
 
 def _envelope(call: Call, compiler: Compiler) -> Check:
@@ -75,13 +78,19 @@ def _values(run: Run, name: str, address_part: str, zone: str, compiler: Compile
         return values
     found = list[str]()
     for value in values:
-        local, at, domain = value.rpartition("@")
-        # RFC 5228 §5.4: the null reverse-path is "" whatever the address part
-        address = MailAddress(local, domain) if at else MailAddress(value, None if value else "")
-        shown = "" if not value else part_of(address, address_part, run.context.separator)
+        # RFC 5228 §5.4: the null reverse-path is "" whatever the address part, a source route is left out
+        path = value[route.end() :] if (route := _ROUTE.match(value)) else value
+        shown = "" if not path else part_of(_path_address(path), address_part, run.context.separator)
         if shown is not None:
             found.append(shown)
     return found
+
+
+def _path_address(path: str) -> MailAddress:
+    """A path's address; without a domain when it is no address, so that it has no parts (RFC 5228 §2.7.4)."""
+    local, at, domain = path.rpartition("@")
+    valid = at and local and domain and (local.startswith('"') or not _NO_LOCAL.search(local))
+    return MailAddress(local, domain) if valid else MailAddress(path, None)
 
 
 def _from(run: Run, zone: str) -> Sequence[str]:

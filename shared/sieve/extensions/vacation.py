@@ -48,6 +48,7 @@ def _vacation(call: Call, compiler: Compiler) -> Operation:
 
     def vacation(run: Run) -> None:
         own = _own_addresses(run, () if addresses is None else addresses(run))
+        run.answer()
         refusal = why_not(run, own)
         if refusal:
             run.note(TraceKind.NOTE, f"no answer: {refusal}")
