@@ -7,10 +7,10 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from redis.exceptions import RedisError
@@ -140,11 +140,19 @@ def _mbox_name(path: Path) -> str:
 
 
 def _import(data: Path, address: str, sources: list[_Source]) -> None:
-    report = asyncio.run(_run_import(data, address, sources))
+    report = _told(_run_import(data, address, sources))
     print(f"{report.imported} messages imported, {report.present} were there, {report.failed} failed")
     if report.without_keywords:
         print(f"{report.without_keywords} without their keywords: their mailbox has as many as it can")
     _finish(report)
+
+
+def _told(work: Coroutine[Any, Any, Report]) -> Report:
+    """Run it; a disk that is full or fails is told like a mistake, for it can be started again."""
+    try:
+        return asyncio.run(work)
+    except OSError as error:
+        raise ConfigurationError(f"{error}; what was done is done: run it again to go on") from None
 
 
 async def _run_import(data: Path, address: str, sources: list[_Source]) -> Report:
@@ -176,7 +184,7 @@ async def _import_source(importer: Importer, source: _Source) -> None:
 def _export(
     data: Path, address: str, names: list[str] | None, write: Callable[[Exporter, Mailbox], Awaitable[None]]
 ) -> None:
-    report = asyncio.run(_run_export(data, address, [canonical(name) for name in names or ()], write))
+    report = _told(_run_export(data, address, [canonical(name) for name in names or ()], write))
     print(f"{report.imported} messages exported, {report.present} were there, {report.failed} failed")
     if report.without_keywords:
         print(f"{report.without_keywords} without some keywords: a Maildir has room for 26")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 
@@ -12,6 +13,9 @@ from shared.message.lineends import to_crlf
 
 MAX_MESSAGE = 256 * 1024 * 1024  # octets of a message that is imported: it is read into memory
 SYSTEM_LETTERS = {"D": DRAFT, "F": FLAGGED, "R": ANSWERED, "S": SEEN, "T": DELETED}  # of a Maildir's file names
+
+MAX_FILE_NAME = 240  # characters, all ASCII: file systems take 255, and a suffix has to fit
+DIGEST = 16  # hexadecimal digits
 
 _DOT = "&AC4-"  # a dot in modified UTF-7, as Courier writes one that is no separator
 _CRLF = re.compile(rb"\r\n")
@@ -62,6 +66,13 @@ def to_unix(data: bytes) -> bytes:
 def encode_name(name: str) -> list[str]:
     """Return the levels of a mailbox's name as they may be called in a file system: no dots, no slashes."""
     return [encode(part).decode("ascii").replace(".", _DOT) for part in name.split(SEPARATOR)]
+
+
+def shortened(name: str) -> str:
+    """Return a name that a file can have: a longer one loses its end to a digest of the whole."""
+    if len(name) <= MAX_FILE_NAME:
+        return name
+    return f"{name[: MAX_FILE_NAME - DIGEST - 1]}-{hashlib.sha256(name.encode()).hexdigest()[:DIGEST]}"
 
 
 def decode_level(text: str) -> str:

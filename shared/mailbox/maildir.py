@@ -18,7 +18,17 @@ from pathlib import Path
 from shared.imap.flags import FlagSet
 from shared.imap.mailbox_name import INBOX, MAX_DEPTH, SEPARATOR, canonical
 from shared.journal.active import sync_folder as sync_folder
-from shared.mailbox.loose import MAX_MESSAGE, SYSTEM_LETTERS, Loose, Unusable, decode_level, encode_name, keyword, loose
+from shared.mailbox.loose import (
+    MAX_MESSAGE,
+    SYSTEM_LETTERS,
+    Loose,
+    Unusable,
+    decode_level,
+    encode_name,
+    keyword,
+    loose,
+    shortened,
+)
 from shared.mailbox.loose import to_unix as to_unix
 
 SUBFOLDERS = ("tmp", "new", "cur")
@@ -172,7 +182,7 @@ def _flags(name: str, letters: Mapping[str, bytes]) -> FlagSet:
 
 def folder_path(root: Path, name: str) -> Path:
     """Return where a mailbox lies in Maildir++."""
-    return root if name == INBOX else root / ("." + ".".join(encode_name(name)))
+    return root if name == INBOX else root / shortened("." + ".".join(encode_name(name)))
 
 
 def make(path: Path) -> None:

@@ -14,7 +14,7 @@ from shared.imap.flags import FlagSet, Keywords
 from shared.imap.sequence import Range
 from shared.mailbox import maildir, mbox
 from shared.mailbox.content import BATCH_BYTES, Content, Failure, Row
-from shared.mailbox.loose import encode_name
+from shared.mailbox.loose import encode_name, shortened
 from shared.mailbox.mailbox import Mailbox
 from shared.mailbox.messages import Messages
 from shared.mailbox.rows import SIZE, Want
@@ -126,7 +126,7 @@ class Exporter:
 
 def mbox_path(root: Path, name: str) -> Path:
     """Return the file of a mailbox below a folder."""
-    *above, last = encode_name(name)
+    *above, last = map(shortened, encode_name(name))
     return root.joinpath(*above, last + MBOX_SUFFIX)
 
 
