@@ -40,7 +40,7 @@ EXAMPLES = [
         "5228 §2.4.2.4 unicode",
         'require ["encoded-character", "fileinto"]; fileinto "${unicode:40}${unicode: 41  42}${HEX:43 44}";',
         "X: y\n",
-        ['file into "@AB\\x04\\x03"'],
+        ['file into "@ABCD"'],
     ),
     Example(
         "5228 §2.7.2 header names",
