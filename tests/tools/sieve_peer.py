@@ -144,8 +144,8 @@ SCRIPTS = (
     SCRIPT_WITH_FIRST,
     'require ["editheader", "fileinto"]; addheader "X-New" "a"; if header "x-new" "a" { fileinto "A"; }',
     'require ["editheader", "fileinto"]; deleteheader :index 1 "x-score"; if header "x-score" "10" { fileinto "A"; }',
-    'require ["editheader",
-    "fileinto"]; deleteheader :contains "x-score" "1"; if header "x-score" "9" { fileinto "A"; }',
+    'require ["editheader", "fileinto"]; deleteheader :contains "x-score" "1"; if header "x-score" "9" {'
+    ' fileinto "A"; }',
     "keep", "keep;;", "foo;", "if true keep;", "else {}", "if header {}", 'if header "a" {}', 'if header :is "a" 1 {}',
     'if header :is :contains "a" "b" {}', 'if header "a" "b" :is {}', 'fileinto "A";', "keep :none;", 'keep "x";',
     'if size 1 {}', "if size :over 1x {}", "if size :over :under 1 {}", "if allof {}", "if allof () {}", "if not {}",
