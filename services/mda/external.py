@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from services.mda import lmtp
+from services.mda.lmtp import Lines
 from shared.errors import PermanentFailure, TemporaryFailure
 from shared.mailbox import maildir, mbox
 from shared.message.compose import return_path_header
@@ -55,6 +55,7 @@ class External:
 
     def __init__(self, hostname: str) -> None:
         self._hostname = hostname
+        self._lines = Lines(hostname)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="target")
 
     async def deliver(self, target: Target, parcel: Parcel) -> str:
@@ -79,6 +80,7 @@ class External:
 
     def close(self) -> None:
         """Wait for no thread: what hangs may hang for ever."""
+        self._lines.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(self, work: Callable[[], str]) -> str:
@@ -96,7 +98,7 @@ class External:
             eight_bit=not message.isascii(),
             smtputf8=envelope.smtputf8 and not header.isascii(),
         )
-        return str(await lmtp.send(host, port, self._hostname, transaction, message))
+        return str(await self._lines.send(host, port, transaction, message))
 
 
 def _to_maildir(target: Target, parcel: Parcel, hostname: str) -> str:

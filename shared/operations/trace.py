@@ -138,7 +138,7 @@ def _recorded(what: str, limit: int) -> Work[tuple[Rows, Rows, Rows, Rows]]:
     ledger, pending, rejected = yield from _named(what, limit)
     followed: set[str] = {row["entry"] for row in ledger}
     rows = ledger
-    while children := sorted({c for row in rows if (c := _detail(row).get("child"))} - followed)[:MAX_CHILDREN]:
+    while children := sorted(_children(rows) - followed)[:MAX_CHILDREN]:
         followed.update(children)
         rows = yield sql.ledger_of_entries(entries=children)
         ledger = [*ledger, *rows]
@@ -149,6 +149,11 @@ def _recorded(what: str, limit: int) -> Work[tuple[Rows, Rows, Rows, Rows]]:
     attempts = (yield admin_sql.attempts_of(entries=entries)) if entries else []
     shown = {(row["entry"], row["recipient"]) for row in (*ledger, *pending)}
     return ledger, pending, [row for row in attempts if (row["entry"], row["recipient"]) in shown], rejected
+
+
+def _children(rows: Rows) -> set[str]:
+    """The entries that outcomes name as made from theirs: several where a message went into several folders."""
+    return {child for row in rows for child in (_detail(row).get("child") or "").split()}
 
 
 def _named(what: str, limit: int) -> Work[tuple[Rows, Rows, Rows]]:

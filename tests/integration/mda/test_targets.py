@@ -49,9 +49,12 @@ class LmtpSink:
         self.rcpt = b"250 2.1.5 Ok"
         self.messages: list[bytes] = []
         self.lines: list[bytes] = []
+        self.writers: list[asyncio.StreamWriter] = []
+        self.greeting = b"220 sink LMTP"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 sink LMTP\r\n")
+        self.writers.append(writer)
+        writer.write(self.greeting + b"\r\n")
         while line := await reader.readline():
             self.lines.append(line.strip())
             verb = line[:4].upper()
@@ -173,6 +176,34 @@ async def test_lmtp_takes_defers_and_refuses(office, sink):
     assert b"5.2.2" in report
     assert await office.ledger(item.entry) == {"ann@b.test": "handed on"}
     assert await office.depth() == (0, 0, 0)
+
+
+async def test_connections_serve_for_many_and_a_server_that_closes_them_loses_nothing(office, sink):
+    server, place = sink
+    await office.account("ann")
+    await send_to(office, Way.LMTP, place)
+    for _ in range(3):
+        await office.accept("ann", message=BODY)
+        await work(office)
+    assert len(server.messages) == 3
+    assert sum(line.startswith(b"LHLO") for line in server.lines) == 1
+    for writer in server.writers:
+        writer.close()
+    await office.accept("ann", message=BODY)
+    await work(office)
+    assert len(server.messages) == 4
+    assert await office.query("SELECT entry FROM pending") == []
+
+
+async def test_what_a_server_says_of_the_session_is_no_bounce(office, sink):
+    server, place = sink
+    server.greeting = b"554 5.3.2 Not now"
+    await office.account("ann")
+    await send_to(office, Way.LMTP, place)
+    await office.accept("ann", message=BODY)
+    await work(office)
+    [row] = await office.query("SELECT reason FROM pending")
+    assert "Not now" in row["reason"]
 
 
 async def test_a_server_that_is_away_defers_and_time_runs_out(office):
