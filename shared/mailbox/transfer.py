@@ -198,9 +198,7 @@ def _copies(route: Route, rows: Rows, prefixes: dict[int, tuple[bytes, int]]) ->
     ]
 
 
-def _add(
-    route: Route, rows: Rows, copies: Rows, prefixes: dict[int, tuple[bytes, int]], now: int
-) -> Work[Transferred]:
+def _add(route: Route, rows: Rows, copies: Rows, prefixes: dict[int, tuple[bytes, int]], now: int) -> Work[Transferred]:
     """Give (uid, flags, size) rows of the source their copies in the target, under new UIDs."""
     count = len(rows)
     if not count:
