@@ -358,7 +358,8 @@ def transform(key: SearchKey, change: Callable[[SearchKey], SearchKey]) -> Searc
 def bind(key: SearchKey, view: View, keywords: Keywords, saved: Sequence[Range] = (), now: int = 0) -> SearchKey:
     """Resolve sequence numbers, `*`, `$` (the UIDs `saved`), keywords and ages at `now` (Unix seconds).
 
-    Raises BadSequence when a sequence number has no message.
+    A sequence number without a message matches nothing, and is no error as it is in FETCH: clients that search
+    `1:*` of an empty mailbox, or `6:*` where there are five, are used to an answer.
     """
     return transform(key, lambda leaf: _bind(leaf, view, keywords, saved, now))
 
@@ -378,7 +379,7 @@ def clipped(key: SearchKey, messages: int) -> SearchKey:
 def _bind(key: SearchKey, view: View, keywords: Keywords, saved: Sequence[Range], now: int) -> SearchKey:
     match key:
         case Sequences(numbers):
-            ranges = view.uids_of_sequences(numbers) if numbers.ranges else ()
+            ranges = view.uids_of_known_sequences(numbers) if numbers.ranges else ()
             return InUids(normalise((*ranges, *saved)) if numbers.saved else ranges)
         case Uids(numbers):
             ranges = numbers.resolve(view.largest_uid)

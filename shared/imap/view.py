@@ -69,10 +69,13 @@ class View:
         wanted = numbers.resolve(self._count)
         if not self._count or wanted[-1][1] > self._count:
             raise BadSequence("no such message")
-        uids: list[Range] = []
-        for low, high in wanted:
-            uids += self._uid_ranges(low, high)
-        return tuple(uids)
+        return self._uids_of(wanted)
+
+    def uids_of_known_sequences(self, numbers: SequenceSet) -> tuple[Range, ...]:
+        """Return the UID ranges of a set of sequence numbers, without those of no message, as SEARCH asks for them."""
+        if not self._count:
+            return ()
+        return self._uids_of(intersect(numbers.resolve(self._count), ((1, self._count),)))
 
     def uids_of_uids(self, numbers: SequenceSet) -> tuple[Range, ...]:
         """Return the ranges of a UID set that the client knows, without the others (RFC 3501 §6.4.8)."""
@@ -148,6 +151,9 @@ class View:
                 self._before.append(self._count)
             self._count += high - low + 1
             end = high
+
+    def _uids_of(self, sequences: Iterable[Range]) -> tuple[Range, ...]:
+        return tuple(uids for low, high in sequences for uids in self._uid_ranges(low, high))
 
     def _uid_ranges(self, low: int, high: int) -> Iterator[Range]:
         run = bisect_right(self._before, low - 1) - 1

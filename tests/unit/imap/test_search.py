@@ -12,8 +12,7 @@ from shared.imap import flags, search
 from shared.imap.command import Search
 from shared.imap.command_parser import parse_command
 from shared.imap.flags import Keywords
-from shared.imap.search import All, And, Need, Nothing, SearchKey
-from shared.imap.sequence import BadSequence
+from shared.imap.search import All, And, InUids, Need, Nothing, SearchKey
 from shared.imap.view import View
 from shared.message.collation import casemap
 
@@ -151,9 +150,11 @@ def test_uid_bounds() -> None:
     assert search.uid_bounds(Nothing()) == ()
 
 
-def test_a_number_without_a_message_is_bad() -> None:
-    with pytest.raises(BadSequence):
-        bound("NOT 5")
+def test_a_number_without_a_message_matches_nothing() -> None:
+    assert bound("5") == bound("7:9") == InUids(())
+    assert bound("5:*") == bound("*:9") == bound("4")
+    assert bound("3,9") == bound("3")
+    assert search.bind(parse("1:*"), View(), KEYWORDS) == InUids(())
 
 
 def test_an_unbound_key_is_the_callers_mistake() -> None:
