@@ -176,7 +176,7 @@ class Stack:
         for pid in service.all if workers else (service.pid,):
             _send(pid, how)
 
-    def wait_for_service(self, name: str, *, other_than: int = 0, timeout: float = 30.0) -> int:
+    def wait_for_service(self, name: str, *, other_than: int = 0, timeout: float = 90.0) -> int:
         """The pid of a service's parent once it is alive and not `other_than`; StackError if it never is."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
