@@ -168,18 +168,17 @@ class ListPattern:
             object.__setattr__(self, name, value)
 
     def matches(self, name: str) -> bool:
-        """Say whether the pattern matches a whole name; INBOX in any case."""
-        if self._run(name):
-            return True
-        return name == INBOX and self.text != (upper := self.text.upper()) and ListPattern(upper)._run(INBOX)
-
-    def _run(self, name: str) -> bool:
+        """Say whether the pattern matches a whole name; INBOX, alone or as the first component, in any case."""
+        caseless = len(INBOX) if name == INBOX or name.startswith(INBOX + SEPARATOR) else 0
         wild = self._star | self._percent
         reached = 1
         reached |= (reached & wild) << 1
-        for character in name:
+        for position, character in enumerate(name):
             stay = self._star if character == SEPARATOR else wild
-            reached = (reached & self._literal.get(character, 0)) << 1 | (reached & stay)
+            literal = self._literal.get(character, 0)
+            if position < caseless:
+                literal |= self._literal.get(character.lower(), 0)
+            reached = (reached & literal) << 1 | (reached & stay)
             if not reached:
                 return False
             reached |= (reached & wild) << 1

@@ -108,6 +108,8 @@ def test_parents() -> None:
         ("inbox", ["INBOX"], ["inboxes"]),
         ("iNb%", ["INBOX"], []),
         ("inbox/x", ["INBOX/x"], ["INBOX/X"]),
+        ("iNb*", ["INBOX", "INBOX/x", "iNb"], ["INBOXES", "inbox", "X"]),
+        ("in%/%x", ["INBOX/x", "in/x"], ["INBOX/X", "INBOX"]),
         ("a%c", ["ac", "abc"], ["a/c"]),
         ("", [""], ["a"]),
         ("a.b", ["a.b"], ["axb"]),
