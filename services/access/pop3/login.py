@@ -99,8 +99,10 @@ async def _follow(session: Pop3Session, exchange: Exchange, step: Step) -> bytes
             return None
         case Refused(Reason.WRONG_PROOF):
             return await _conclude(session, None)
-        case Refused(reason):
+        case Refused((Reason.WRONG_AUTHZID | Reason.CHANNEL_BINDING) as reason):
             return response.err(reason.value.encode("ascii"), response.AUTH)
+        case Refused(reason):
+            return response.err(reason.value.encode("ascii"))  # the credentials are not what is wrong (RFC 3206 §4)
         case account:
             return await _conclude(session, account)
 
