@@ -17,7 +17,7 @@ test-faults: $(VENV)/.installed-dev
 
 # Builds the images and tests them on an engine: tests/containers/engine.sh makes one (Debian 12, root).
 test-containers: $(VENV)/.installed-dev
-	@$(BIN)/pytest -s -m container tests/containers $(ARGS)
+	@$(BIN)/python -m tests.run --containers $(ARGS)
 
 test-containers-long: $(VENV)/.installed-dev
 	@PACKETBOAT_LONG=1 $(BIN)/pytest -s -m container tests/containers $(ARGS)
