@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: up test test-containers test-containers-long test-faults lint fuzz bench lock clean
+.PHONY: up test test-containers test-containers-long test-faults lint bench lock clean
 
 up: $(VENV)/.installed
 	@$(BIN)/packetboat up $(ARGS)

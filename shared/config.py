@@ -77,7 +77,7 @@ class CommonSettings(BaseSettings):
     sasl_mechanisms: list[
         Literal["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "PLAIN", "LOGIN"]
     ] = Field(
-["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"],
+        ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"],
         description="SASL mechanisms of SMTP, IMAP, POP3 and ManageSieve (JSON list), best first. SCRAM works for "
         "passwords set here, and for imported hashes after their first login by PLAIN.",
     )

@@ -215,8 +215,11 @@ async def _certificate(settings: CommonSettings) -> Finding:
 async def _ports(settings: CommonSettings) -> Finding:
     running = (settings.data / "run" / "processes.json").exists()
     ports = [p for group in STANDARD_PORTS.values() for p in group.values()]
-    numbers = [port + settings.port_base for port in (*ports, *HEALTH_PORTS.values())]
-    used = {n for n in numbers if _answers(settings.listen[0], n)}
+    doors = {port + settings.port_base: settings.listen[0] for port in ports}
+    for port in (*HEALTH_PORTS.values(), *STANDARD_PORTS["admin"].values()):
+        doors[port + settings.port_base] = settings.loopback[0]
+    numbers = list(doors)
+    used = {number for number, address in doors.items() if _answers(address, number)}
     if running and (silent := sorted(set(numbers) - used)):
         return Finding(
             "ports", f"nothing answers on {_list(silent)}", "see the logs of the services, and `--port-base`"

@@ -108,7 +108,7 @@ def _chosen_services() -> list[str]:
 
 def _service_process(service: str, settings: CommonSettings) -> Process:
     port = HEALTH_PORTS[service] + settings.port_base
-    address = settings.listen[0]
+    address = settings.loopback[0]  # figures aren't for everybody
     health = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     return Process.service(service, {"PACKETBOAT_HEALTH_LISTEN": health, "PYTHONUNBUFFERED": "1"}, (address, port))
 

@@ -95,7 +95,7 @@ class Children:
                     to,
                     await self._lane(target),
                     orcpt=recipient.orcpt or f"rfc822;{recipient.address}",
-                    notify=wish.notify or _without_success(recipient.notify),
+                    notify=wish.notify or without_success(recipient.notify),
                 ),
             ),
             received_at=parent.received_at,
@@ -238,7 +238,7 @@ def _wants(notify: str, what: str) -> bool:
     return not notify or what in notify.split(",")
 
 
-def _without_success(notify: str) -> str:
+def without_success(notify: str) -> str:
     """What is left to the next hop: we report the success of handing over ourselves (RFC 3461 §5.2.7)."""
     kept = [word for word in notify.split(",") if word != "SUCCESS"]
     return ",".join(kept) or ("NEVER" if notify else "")

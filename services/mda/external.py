@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from services.mda.children import without_success
 from services.mda.lmtp import Lines
 from shared.errors import PermanentFailure, TemporaryFailure
 from shared.mailbox import maildir, mbox
@@ -93,7 +94,8 @@ class External:
         header = message[: find_header_end(message)]
         transaction = Transaction(
             sender=envelope.sender,
-            targets=(Rcpt(parcel.address, recipient.orcpt, "NEVER"),),  # we report to the sender ourselves
+            # that it was handed over we report ourselves; what becomes of it there, they do
+            targets=(Rcpt(parcel.address, recipient.orcpt, without_success(recipient.notify)),),
             size=len(message),
             eight_bit=not message.isascii(),
             smtputf8=envelope.smtputf8 and not header.isascii(),

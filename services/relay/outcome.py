@@ -161,9 +161,7 @@ def _by_deadline(envelope: Envelope, now: float, warned: bool, step: Step) -> St
 
 def _relayed(report: Report, recipient: Recipient, outcome: Delivered, now: float) -> Final:
     notice = None
-    if _traced(report.envelope, recipient) or (
-        not outcome.dsn and wants(DsnKind.RELAYED, report.envelope, recipient)
-    ):
+    if _traced(report.envelope, recipient) or (not outcome.dsn and wants(DsnKind.RELAYED, report.envelope, recipient)):
         status = outcome.reply.status or "2.0.0"
         notice = Notice(
             DsnKind.RELAYED, report.envelope, report.reference, recipient, outcome.reply, outcome.host, status, now
