@@ -85,6 +85,7 @@ class _Parent:
 
     def run(self) -> int:
         with multiprocess_metrics():
+            _settle_garbage()
             self._loop = asyncio.new_event_loop()
             try:
                 self._fork_all()
@@ -275,9 +276,10 @@ def run_worker(name: str, worker: Worker, grace: float, pipe: int) -> int:
 
 
 def _settle_garbage() -> None:
-    """Have the collector pass over what lives as long as the process, and look less often at what comes and goes.
+    """Have the collector pass over all that was imported, and look less often at what comes and goes.
 
-    As Python sets it, reading some thousand rows makes it look through all modules, several times a second.
+    As Python sets it, reading some thousand rows makes it look through all modules, several times a second. This
+    is done before the fork: the collector writes to what it looks at, which workers then no longer share.
     """
     gc.collect()
     gc.freeze()
@@ -292,7 +294,7 @@ async def _work(name: str, worker: Worker, grace: float, pipe: int) -> int:
     parent = os.getppid()
     log = MailLog(name)
     await worker.start()
-    _settle_garbage()
+    gc.freeze()  # its connections and caches live as long as it does
     log.info("started", pid=os.getpid())
     while not stop.is_set():
         _report(pipe, await worker.problems())
