@@ -244,6 +244,7 @@ class Connection(SMTP):
         if transport is None:
             raise Gone
         self.transport = self._input.transport = transport
+        self._plain_writer = self._writer  # kept: where it goes, newer Pythons close its connection
         self._writer = asyncio.StreamWriter(transport, self, None, self.loop)
         self._client.tls = describe_tls(transport)
 
