@@ -31,7 +31,7 @@ def test_long_sets_of_numbers(access: RunningAccess) -> None:
     began = time.monotonic()
     numbers = ",".join(str(number) for number in range(1, 20_000, 2))
     assert client.ok(f"UID SEARCH UID {numbers}") == [b"* SEARCH 1 3 5"]
-    assert client.command(f"SEARCH {numbers}")[1].startswith(b"BAD")
+    assert client.ok(f"SEARCH {numbers}") == [b"* SEARCH 1 3 5"]
     assert client.command("SEARCH " + "(" * 60_000)[1].startswith(b"BAD")
     assert client.command("UID SEARCH UID " + "1," * 40_000 + "1")[1].startswith(b"BAD")
     assert client.ok("NOOP") == []
