@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shared.imap.limits import MAX_CACHED_FLAG_LISTS, MAX_KEYWORD
+from shared.imap.sequence import Range, contains
 
 SEEN = 1
 ANSWERED = 2
@@ -93,10 +94,14 @@ class Keywords:
 
 
 class FlagLists:
-    """Renders the flag lists of one mailbox and remembers them: a mailbox has few different ones."""
+    r"""Renders the flag lists of one mailbox and remembers them: a mailbox has few different ones.
 
-    def __init__(self, keywords: Keywords) -> None:
+    `recent` are the UIDs of messages that are \Recent in the session.
+    """
+
+    def __init__(self, keywords: Keywords, recent: tuple[Range, ...] = ()) -> None:
         self.keywords = keywords
+        self.recent = recent
         self._rendered: dict[tuple[int, bool], bytes] = {}
 
     def render(self, mask: int, recent: bool = False) -> bytes:
@@ -109,6 +114,14 @@ class FlagLists:
                 self._rendered.clear()
             self._rendered[mask, recent] = rendered
         return rendered
+
+    def render_all(self, uids: Sequence[int], masks: Sequence[int]) -> list[bytes]:
+        """Return the lists of messages with these UIDs and flags."""
+        if self.recent:
+            recent = self.recent
+            return [self.render(mask, contains(recent, uid)) for uid, mask in zip(uids, masks, strict=True)]
+        rendered = {mask: self.render(mask) for mask in set(masks)}
+        return list(map(rendered.__getitem__, masks))
 
     def render_known(self) -> bytes:
         """Return the list for the untagged FLAGS response: all flags the mailbox knows."""

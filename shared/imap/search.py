@@ -355,13 +355,22 @@ def transform(key: SearchKey, change: Callable[[SearchKey], SearchKey]) -> Searc
             return change(key)
 
 
-def bind(key: SearchKey, view: View, keywords: Keywords, saved: Sequence[Range] = (), now: int = 0) -> SearchKey:
-    """Resolve sequence numbers, `*`, `$` (the UIDs `saved`), keywords and ages at `now` (Unix seconds).
+def bind(
+    key: SearchKey,
+    view: View,
+    keywords: Keywords,
+    saved: Sequence[Range] = (),
+    now: int = 0,
+    recent: tuple[Range, ...] = (),
+) -> SearchKey:
+    r"""Resolve sequence numbers, `*`, `$` (the UIDs `saved`), keywords, ages at `now` (Unix seconds) and \Recent.
 
     A sequence number without a message matches nothing, and is no error as it is in FETCH: clients that search
     `1:*` of an empty mailbox, or `6:*` where there are five, are used to an answer.
     """
-    return transform(key, lambda leaf: _bind(leaf, view, keywords, saved, now))
+    return transform(
+        key, lambda leaf: InUids(recent) if isinstance(leaf, Recent) else _bind(leaf, view, keywords, saved, now)
+    )
 
 
 def clipped(key: SearchKey, messages: int) -> SearchKey:

@@ -28,6 +28,7 @@ class Mailbox:
     bytes: int
     special_use: str  # "\\Sent" or ""
     expunge_modseq: int  # expunges up to this one are no longer remembered
+    claimed: int = 0  # UIDs up to this one aren't \Recent any more, but in the session that claimed them
 
     @property
     def object_id(self) -> str:

@@ -99,6 +99,10 @@ class Mailboxes:
         r"""Return how many octets the messages have that are flagged \Deleted (RFC 9208 §4.1.4)."""
         return await self._database.scan(_deleted_size, mailbox_id)
 
+    async def unclaimed(self, mailbox: Mailbox) -> int:
+        r"""Return how many messages there are that would be \Recent in the next session (RFC 3501 §6.3.10)."""
+        return await self._database.scan(_unclaimed, mailbox.id, mailbox.claimed)
+
     async def subscriptions(self, account_id: int) -> list[str]:
         """Return the subscribed names, existing or not (LSUB)."""
         return await self._database.read(_subscriptions, account_id)
@@ -270,6 +274,11 @@ def _reserve_uidvalidities(account_id: int, now: int, count: int) -> Work[int]:
 def _deleted_size(mailbox_id: int) -> Work[int]:
     rows = yield sql.deleted_size(id=mailbox_id)
     return int(rows[0]["size"])
+
+
+def _unclaimed(mailbox_id: int, claimed: int) -> Work[int]:
+    rows = yield sql.unclaimed(id=mailbox_id, claimed=claimed)
+    return int(rows[0]["messages"])
 
 
 def _names(account_id: int) -> Work[dict[str, int]]:

@@ -81,6 +81,7 @@ class Changes:
     keywords: Keywords | None  # None if nothing changed
     rows: Rows
     is_complete: bool
+    claimed: int = 0  # the mailbox's
 
 
 def _nobody(account_ids: Iterable[int]) -> None:
@@ -168,6 +169,13 @@ class Messages:
         )
         self._announce((account_id,))
         return done
+
+    async def claim(self, mailbox_id: int, last: int) -> tuple[Range, ...]:
+        r"""Return the UIDs up to `last` that no session had claimed: they are \Recent in this one (RFC 3501 §2.3.2).
+
+        It isn't fsynced: after a crash they may be so in another one.
+        """
+        return await self._database.write_relaxed(_claim, mailbox_id, last)
 
     async def copy(
         self,
@@ -281,6 +289,15 @@ def _selected(mailbox: Mailbox, since: int | None) -> Work[Selected]:
     return Selected(mailbox, keywords, uids, first_unseen, difference)
 
 
+def _claim(mailbox_id: int, last: int) -> Work[tuple[Range, ...]]:
+    rows = yield mailbox_sql.claimed_of(id=mailbox_id)
+    claimed = rows[0]["claimed"] if rows else last
+    if claimed >= last:
+        return ()
+    yield mailbox_sql.claim(id=mailbox_id, last=last)
+    return ((claimed + 1, last),)
+
+
 def _difference_of(mailbox_id: int, since: int) -> Work[Difference]:
     mailbox = yield from find_by_id(mailbox_id)
     forgotten = since < mailbox.expunge_modseq
@@ -313,4 +330,4 @@ def _changes(mailbox_id: int, since: int) -> Work[Changes]:
     mailbox = yield from find_by_id(mailbox_id)
     keywords = yield from keywords_of(mailbox_id)
     rows = yield sql.changed(mailbox_id=mailbox_id, since=since)
-    return Changes(mailbox.modseq, keywords, rows, since >= mailbox.expunge_modseq)
+    return Changes(mailbox.modseq, keywords, rows, since >= mailbox.expunge_modseq, mailbox.claimed)

@@ -193,7 +193,7 @@ class MailboxModel:
             return
         flags = items.get(b"FLAGS")
         modseq = items[b"MODSEQ"][0] if b"MODSEQ" in items else 0
-        self._learn(uid, None if flags is None else frozenset(flags), modseq)
+        self._learn(uid, None if flags is None else frozenset(flags) - {b"\\Recent"}, modseq)  # a session's own
 
     def _named(self, number: int, uid: int) -> int:
         if not 1 <= number <= len(self.uids):

@@ -209,5 +209,5 @@ def _fixed(selected: Selected, key: SearchKey) -> SearchKey:
 
 async def _matching(session: ImapSession, key: SearchKey, ranges: Sequence[Range]) -> list[int]:
     selected = session.the_selected()
-    bound = bind(key, selected.view, selected.flags.keywords, (), int(time.time()))
+    bound = bind(key, selected.view, selected.flags.keywords, (), int(time.time()), selected.flags.recent)
     return (await matching(session, selected.mailbox_id, bound, ranges)).uids

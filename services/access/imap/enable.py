@@ -37,6 +37,8 @@ def use(session: ImapSession, wanted: Extension) -> None:
     """Enable extensions; with CONDSTORE the selected mailbox's mod-sequence is told."""
     added = wanted & ~session.enabled
     session.enabled |= wanted
+    if Extension.REV2 in added and session.selected is not None:
+        session.selected.flags.recent = ()  # there is none in IMAP4rev2
     if Extension.CONDSTORE in added and session.selected is not None:
         code = response.code_highestmodseq(session.selected.modseq)
         session.write(response.untagged_status(response.Condition.OK, b"Highest mod-sequence", code))

@@ -262,7 +262,7 @@ async def _show_long(
         else:
             await _send_whole(session, row, item, decoded)
     if row["uid"] in told:
-        session.write(b" " + response.item(b"FLAGS", selected.flags.render(row["flags"])))
+        session.write(b" " + response.item(b"FLAGS", *selected.flags.render_all((row["uid"],), (row["flags"],))))
     session.write(response.FETCH_END)
     progress.shown += 1
 

@@ -190,7 +190,7 @@ def _column(
     if isinstance(item, int):
         return _section_heads(plan.sections[item], bodies[item])
     if item is FetchItem.FLAGS:
-        return _flag_lists(columns[1], flags)
+        return flags.render_all(columns[0], columns[1])
     if item is FetchItem.INTERNALDATE:
         dates = {seconds: internal_date(seconds) for seconds in set(columns[3])}
         return [dates[seconds] for seconds in columns[3]]
@@ -207,13 +207,8 @@ def _column(
     return columns[index]
 
 
-def _flag_lists(masks: Sequence[int], flags: FlagLists) -> list[bytes]:
-    rendered = {mask: flags.render(mask) for mask in set(masks)}
-    return list(map(rendered.__getitem__, masks))
-
-
 def _told(columns: Sequence[Sequence[Any]], flags: FlagLists, told: frozenset[int]) -> Sequence[bytes]:
-    lists = _flag_lists(columns[1], flags)
+    lists = flags.render_all(columns[0], columns[1])
     return [b" FLAGS " + text if uid in told else b"" for uid, text in zip(columns[0], lists, strict=True)]
 
 

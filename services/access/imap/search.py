@@ -17,7 +17,7 @@ from shared.imap.esearch import Found, Origin, esearch, saved
 from shared.imap.mailbox_filter import FilterKind
 from shared.imap.search import SearchKey, asks_modseq, bind, clipped, is_fuzzy, names_saved
 from shared.imap.search_return import Return, ReturnOption
-from shared.imap.sequence import compact
+from shared.imap.sequence import Range, compact
 from shared.imap.state import Extension
 from shared.imap.view import View
 from shared.mailbox.errors import NoSuchMailbox
@@ -98,7 +98,7 @@ async def find(session: ImapSession, key: SearchKey, tag: bytes, returns: Return
     if asks_modseq(key):
         use(session, Extension.CONDSTORE)
     is_saved = returns is not None and ReturnOption.SAVE in returns.options
-    bound = bind(key, selected.view, selected.flags.keywords, selected.saved, int(time.time()))
+    bound = bind(key, selected.view, selected.flags.keywords, selected.saved, int(time.time()), selected.flags.recent)
     if is_saved:
         selected.saved = ()
     progress = Progress(session, tag)
@@ -136,15 +136,17 @@ async def _search_source(
     session: ImapSession, command: commands.MultiSearch, source: Source, progress: Progress
 ) -> None:
     selected = session.selected
+    recent: tuple[Range, ...] = ()
     if selected is not None and selected.mailbox_id == source.mailbox_id:
         view, keywords, uidvalidity = selected.view, selected.flags.keywords, selected.uidvalidity
+        recent = selected.flags.recent
     else:
         try:
             found = await session.desk.messages.select(source.mailbox_id)
         except NoSuchMailbox:
             return
         view, keywords, uidvalidity = View(found.uids), found.keywords, found.mailbox.uidvalidity
-    key = bind(clipped(command.key, len(view)), view, keywords, (), int(time.time()))
+    key = bind(clipped(command.key, len(view)), view, keywords, (), int(time.time()), recent)
     matches = await matching(session, source.mailbox_id, key, tuple(view.ranges()), progress)
     if matches.uids:
         origin = Origin(command.tag, True, response.mailbox(source.name, utf8=session.utf8), uidvalidity)

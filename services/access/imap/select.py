@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.access.imap import namespace
+from services.access.imap import namespace, recent
 from services.access.imap.outcome import Outcome, done
 from services.access.imap.selected import Selected, known_of, vanished_lines
 from shared.imap import command as commands
@@ -34,6 +34,7 @@ async def select(session: ImapSession, command: commands.Select | commands.Exami
     is_theirs = found.mailbox.account_id != session.the_account().id
     name = normal(command.mailbox) if is_theirs else found.mailbox.name
     selected = Selected(found, read_only=is_examine, name=name, rights=rights)
+    selected.gain(await recent.claim(session, selected, found.mailbox.claimed, found.mailbox.uidnext - 1))
     lines = b"".join(_description(selected, found, session.enabled, command.mailbox))
     session.selected = selected
     outcome = done(b"Selected", response.READ_ONLY if selected.read_only else response.READ_WRITE, untagged=lines)
@@ -50,7 +51,7 @@ def _description(selected: Selected, found: messages.Selected, enabled: Extensio
     if Extension.REV2 in enabled:
         lines.append(response.list_line(selected.name, utf8=True, old_name=given if given != selected.name else None))
     else:
-        lines.append(response.recent(0))
+        lines.append(selected.recent_line())
     unseen = selected.view.sequence(found.first_unseen) if found.first_unseen else None
     if unseen is not None and not enabled & (Extension.REV2 | Extension.UIDONLY):
         lines.append(untagged_status(Condition.OK, b"First unseen message", response.code_unseen(unseen)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shared.imap import response
 from shared.imap.acl import ALL_RIGHTS, FLAG_RIGHTS, READ_WRITE_RIGHTS, changeable_flags
 from shared.imap.flags import ALL_BITS, KEYWORD_BITS, KEYWORD_SHIFT, FlagLists, FlagSet, Keywords
-from shared.imap.sequence import Range, SequenceSet, intersect, normalise, subtract
+from shared.imap.sequence import Range, SequenceSet, count, intersect, normalise, subtract
 from shared.imap.state import WITH_UID, WITH_VANISHED, Extension
 from shared.imap.view import View
 from shared.mailbox import acl, messages
@@ -18,6 +18,7 @@ from shared.mailbox.messages import Changes
 if TYPE_CHECKING:
     from services.access.imap.context import Kept
 
+MAX_RECENT_RANGES = 1_000  # of UIDs that are \Recent in a session; the oldest cease to be so
 REPORT_LINES = 1_000  # lines (or ranges of UIDs) that are joined for one write
 _FLAGS, _MODSEQ = itemgetter(1), itemgetter(2)
 
@@ -116,8 +117,19 @@ class Selected:
         """Take the mailbox's keywords; return what tells the client of new ones."""
         if keywords.names == self.flags.keywords.names:
             return b""
-        self.flags = FlagLists(keywords)
+        self.flags = FlagLists(keywords, self.flags.recent)
         return self.known_flags()
+
+    def gain(self, recent: Sequence[Range]) -> bool:
+        r"""Take UIDs that are \Recent in this session (RFC 3501 §2.3.2); say whether some weren't before."""
+        if not subtract(recent, self.flags.recent):
+            return False
+        self.flags.recent = normalise((*self.flags.recent, *recent))[-MAX_RECENT_RANGES:]
+        return True
+
+    def recent_line(self) -> bytes:
+        """Return the RECENT response."""
+        return response.recent(count(known_of(self.view, self.flags.recent)))
 
     def lacks_keywords(self, rows: Sequence[Any]) -> bool:
         """Say whether (uid, flags, …) rows have keywords that the client hasn't heard of."""
@@ -145,10 +157,12 @@ class Selected:
         with_uid: bool = False,
         with_flags: bool = True,
         enabled: Extension = Extension.NONE,
+        has_recent: bool = False,
     ) -> Iterator[bytes]:
-        """Take changes and yield the responses that tell the client of them.
+        r"""Take changes and yield the responses that tell the client of them.
 
         Flags come in the order in which they changed: a client that is cut off has missed the latest only.
+        `has_recent`: some messages have become \Recent in this session.
         """
         added: list[int] = []
         if changes.keywords is not None:
@@ -161,6 +175,8 @@ class Selected:
         changed = self._changed(changes.rows) if self._tells_flags(with_flags) else ()
         if added:
             yield response.exists(self.view.append(added))
+        if has_recent:
+            yield self.recent_line()
         if changed:
             yield from _joined(lambda rows: self.render_flags(rows, with_uid=with_uid, enabled=enabled), changed)
         self.modseq = max(self.modseq, changes.modseq)
@@ -213,9 +229,8 @@ class Selected:
             items.append(b"UID %d")
             columns.append([row[0] for _, row in known])
         if with_flags:
-            render = self.flags.render
             items.append(b"FLAGS %b")
-            columns.append([render(row[1]) for _, row in known])
+            columns.append(self.flags.render_all([row[0] for _, row in known], [row[1] for _, row in known]))
         if Extension.CONDSTORE in enabled:
             items.append(b"MODSEQ (%d)")
             columns.append([row[2] for _, row in known])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.access.connection import Connection, Goodbye
 from services.access.desk import Desk
-from services.access.imap import append, compress, context, enable, idle, login, metadata, namespace, notify
+from services.access.imap import append, compress, context, enable, idle, login, metadata, namespace, notify, recent
 from services.access.imap.capability import capabilities
 from services.access.imap.handlers import HANDLERS
 from services.access.imap.outcome import BROKEN, Outcome, of_failure, rejected
@@ -277,11 +277,17 @@ class ImapSession:
         except PacketboatError as error:
             self._not_synchronised(error)
             return
+        has_recent = selected.gain(await recent.claim_arrivals(self, selected, changes))
         following = context.Following(self, changes, with_expunges=with_expunges) if selected.contexts else None
         if following is not None:
             await following.before()
         report = selected.report(
-            changes, with_expunges=with_expunges, with_uid=with_uid, with_flags=with_flags, enabled=self.enabled
+            changes,
+            with_expunges=with_expunges,
+            with_uid=with_uid,
+            with_flags=with_flags,
+            enabled=self.enabled,
+            has_recent=has_recent,
         )
         for piece in report:
             self.write(piece)

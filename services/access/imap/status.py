@@ -10,6 +10,7 @@ from services.access.imap.outcome import Outcome, done
 from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.command import StatusItem
+from shared.imap.state import Extension
 from shared.mailbox.mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ async def status(session: ImapSession, command: commands.Status) -> Outcome:
 
 
 async def values(session: ImapSession, mailbox: Mailbox, items: Iterable[StatusItem]) -> dict[StatusItem, int | bytes]:
-    """Return what STATUS tells of a mailbox's row, and the one number that isn't in it."""
+    """Return what STATUS tells of a mailbox's row, and the two numbers that aren't in it."""
     told = {item: _value(session, mailbox, item) for item in items}
     if StatusItem.DELETED_STORAGE in told and mailbox.deleted:
         told[StatusItem.DELETED_STORAGE] = await session.desk.mailboxes.deleted_size(mailbox.id)
+    if StatusItem.RECENT in told and mailbox.claimed < mailbox.uidnext - 1 and Extension.REV2 not in session.enabled:
+        told[StatusItem.RECENT] = await session.desk.mailboxes.unclaimed(mailbox)
     return told
 
 
@@ -37,7 +40,7 @@ def _value(session: ImapSession, mailbox: Mailbox, item: StatusItem) -> int | by
         case StatusItem.MESSAGES:
             return mailbox.messages
         case StatusItem.RECENT:
-            return 0  # no session is ever the first to see a message: it may be one of many replicas
+            return 0
         case StatusItem.UIDNEXT:
             return mailbox.uidnext
         case StatusItem.UIDVALIDITY:

@@ -47,6 +47,6 @@ SELECT address FROM account WHERE id = :account_id
 
 -- name: shared
 SELECT a.address, m.id, m.account_id, m.name, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.deleted,
-  m.bytes, m.special_use, m.expunge_modseq
+  m.bytes, m.special_use, m.expunge_modseq, m.claimed
 FROM mailbox m JOIN account a ON a.id = m.account_id
 WHERE m.id IN (:ids...) AND m.account_id <> :account_id AND a.removed_at IS NULL ORDER BY a.address, m.name

@@ -8,28 +8,28 @@ WHERE id = :account_id RETURNING uidvalidity
 SELECT id FROM account WHERE id = :account_id @for_update@
 
 -- name: mailboxes
-SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq, claimed
 FROM mailbox WHERE account_id = :account_id ORDER BY name
 
 -- name: mailbox_by_name
-SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq, claimed
 FROM mailbox WHERE account_id = :account_id AND name = :name
 
 -- name: mailbox_by_id
-SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq, claimed
 FROM mailbox WHERE id = :id
 
 -- name: modseq_of
 SELECT modseq FROM mailbox WHERE id = :id
 
 -- name: lock_mailboxes
-SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq, claimed
 FROM mailbox WHERE id IN (:ids...) ORDER BY id @for_update@
 
 -- name: insert_mailbox
 INSERT INTO mailbox (account_id, name, uidvalidity, special_use, created_at)
 VALUES (:account_id, :name, :uidvalidity, :special_use, :now)
-RETURNING id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq
+RETURNING id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq, claimed
 
 -- name: rename_mailbox
 UPDATE mailbox SET name = :name WHERE id = :id
@@ -74,3 +74,12 @@ SELECT m.uid, x.special_use, b.entry, s.name AS segment, b.position, b.length, b
 FROM message m JOIN mailbox x ON x.id = m.mailbox_id JOIN blob b ON b.id = m.blob_id
 JOIN segment s ON s.id = b.segment_id
 WHERE m.mailbox_id = :mailbox AND m.uid IN (:uids...) AND m.expunged_at IS NULL ORDER BY m.uid
+
+-- name: unclaimed
+SELECT count(*) AS messages FROM message WHERE mailbox_id = :id AND uid > :claimed AND expunged_at IS NULL
+
+-- name: claimed_of
+SELECT claimed FROM mailbox WHERE id = :id @for_update@
+
+-- name: claim
+UPDATE mailbox SET claimed = :last WHERE id = :id

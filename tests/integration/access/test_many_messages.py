@@ -55,4 +55,4 @@ def test_select_holds_no_list_of_messages(access: RunningAccess) -> None:
     )
     assert after - before < KEPT
     assert peak - before < PEAK
-    assert client.ok("UID FETCH 99999 (FLAGS)") == [b"* 98000 FETCH (UID 99999 FLAGS ())"]
+    assert client.ok("UID FETCH 99999 (FLAGS)") == [b"* 98000 FETCH (UID 99999 FLAGS (\\Recent))"]

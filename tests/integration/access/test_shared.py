@@ -41,9 +41,9 @@ def flags(client: Client, number: int) -> bytes:
 def test_reading_marks_nothing_without_the_right_to(running: RunningAccess) -> None:
     alice, bob = share(running, "lrw")
     bob.ok("FETCH 1 BODY[TEXT]")
-    assert flags(bob, 1) == b"* 1 FETCH (FLAGS ())"
+    assert flags(bob, 1) == b"* 1 FETCH (FLAGS (\\Recent))"
     alice.ok(f"SETACL Box {BOB} +s")
-    assert b"FLAGS (\\Seen)" in b"".join(bob.ok("FETCH 1 BODY[TEXT]"))
+    assert b"FLAGS (\\Seen \\Recent)" in b"".join(bob.ok("FETCH 1 BODY[TEXT]"))
 
 
 def test_what_goes_takes_two_rights(running: RunningAccess) -> None:
@@ -75,7 +75,7 @@ def test_what_comes_takes_one(running: RunningAccess) -> None:
     bob.ok(f"UID MOVE 1 {BOX}")
     assert bob.ok("STATUS INBOX (MESSAGES)")[0].endswith(b"(MESSAGES 0)")
     alice.ok("SELECT Box")
-    assert [flags(alice, number) for number in (4, 5)] == [b"* %d FETCH (FLAGS ())" % number for number in (4, 5)]
+    assert [flags(alice, number) for number in (4, 5)] == [b"* %d FETCH (FLAGS (\\Recent))" % n for n in (4, 5)]
 
 
 def test_without_reading_there_is_a_name_only(running: RunningAccess) -> None:
@@ -105,7 +105,7 @@ def test_an_idle_session_of_another_account_hears_of_changes_soon(running: Runni
     alice.ok("SELECT Box")
     begin = time.monotonic()
     alice.ok("STORE 2 +FLAGS.SILENT (\\Flagged)")
-    assert bob.line() == b"* 2 FETCH (FLAGS (\\Flagged))"
+    assert bob.line() == b"* 2 FETCH (FLAGS (\\Flagged \\Recent))"
     assert time.monotonic() - begin < 2
     alice.ok("DELETEACL Box bob")
     alice.append(HELLO, "Box")

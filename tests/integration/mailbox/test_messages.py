@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -182,6 +183,23 @@ async def test_changes_tell_what_is_new_changed_and_gone(world):
     assert after.uids == ((1, 1), (3, 4)) and after.mailbox.modseq == changes.modseq
     await world.execute("UPDATE mailbox SET expunge_modseq = :m WHERE id = :id", m=after.mailbox.modseq, id=inbox.id)
     assert not (await world.messages.changes(inbox.id, selected.mailbox.modseq)).is_complete
+
+
+async def test_one_session_claims_what_is_recent(world):
+    inbox = await world.inbox()
+    for _ in range(3):
+        await world.append(inbox)
+    inbox = await world.inbox()
+    assert (inbox.claimed, await world.mailboxes.unclaimed(inbox)) == (0, 3)
+    claims = await asyncio.gather(*(world.messages.claim(inbox.id, last) for last in (2, 2, 3, 3)))
+    assert sorted(uid for ranges in claims for low, high in ranges for uid in range(low, high + 1)) == [1, 2, 3]
+    await world.append(inbox)
+    changes = await world.messages.changes(inbox.id, inbox.modseq)
+    assert changes.claimed == 3
+    inbox = await world.inbox()
+    assert (inbox.claimed, await world.mailboxes.unclaimed(inbox)) == (3, 1)
+    assert await world.messages.claim(inbox.id, 4) == ((4, 4),)
+    assert await world.messages.claim(inbox.id, 4) == await world.messages.claim(inbox.id + 99, 4) == ()
 
 
 async def test_modseq_never_goes_back_with_the_clock(world):

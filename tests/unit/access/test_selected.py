@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.access.imap.selected import Selected
+from services.access.imap.selected import MAX_RECENT_RANGES, Selected
 from shared.imap.flags import Keywords
 from shared.imap.state import Extension
 from shared.mailbox import messages
@@ -102,3 +102,28 @@ def test_unknown_keywords_are_noticed() -> None:
     assert not selected.lacks_keywords([(1, 0xFF)])
     assert selected.lacks_keywords([(1, 1), (2, 1 << 8)])
     assert not selected.lacks_keywords([])
+
+
+# \Recent
+
+
+def test_what_is_recent_is_told_with_what_arrives_and_counted_while_it_is_there() -> None:
+    selected = _selected()
+    assert selected.recent_line() == b"* 0 RECENT\r\n"
+    assert selected.gain(((4, 5),)) and not selected.gain(((4, 5),)) and not selected.gain(())
+    assert selected.gain(((6, 6),))
+    changes = _changes((4, 0, NOW + 1, 1), (6, 1, NOW + 1, None), modseq=NOW + 1)
+    told = b"".join(selected.report(changes, with_expunges=True, has_recent=True))
+    assert told == b"* 4 EXPUNGE\r\n* 5 EXISTS\r\n* 2 RECENT\r\n"
+    assert selected.render_flags([(1, 1, NOW), (6, 1, NOW)]) == (
+        b"* 1 FETCH (FLAGS (\\Seen))\r\n* 5 FETCH (FLAGS (\\Seen \\Recent))\r\n"
+    )
+    assert selected.learn(Keywords((b"$New",)))
+    assert selected.flags.recent == ((4, 6),)
+
+
+def test_ranges_of_recent_messages_are_limited() -> None:
+    selected = _selected()
+    assert selected.gain([(2 * place, 2 * place) for place in range(1, 2 * MAX_RECENT_RANGES)])
+    assert len(selected.flags.recent) == MAX_RECENT_RANGES
+    assert selected.flags.recent[-1] == (4 * MAX_RECENT_RANGES - 2,) * 2
