@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import secrets
 import sys
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from services.cli.context import DEFAULT_DATA, DataOption
 from services.cli.operator import AnyOperator, UrlOption, everything, perform
 from services.cli.table import print_table
-from shared.directory.passwords import import_hash
+from shared.directory.passwords import import_hash, new_password
 from shared.errors import ConfigurationError
 from shared.operations.directory import own_name
 from shared.operations.trace import show_time
@@ -299,7 +298,7 @@ def _new_secret(password_stdin: bool, hash_stdin: bool) -> tuple[dict[str, Any],
         return {"password_hash": import_hash(sys.stdin.readline())}, ""
     if password_stdin:
         return {"password": sys.stdin.readline().rstrip("\r\n")}, ""
-    made = secrets.token_urlsafe(12)
+    made = new_password()
     return {"password": made}, made
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import secrets
 import time
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +21,7 @@ from services.cli.valkey import valkey_process
 from shared.config import CommonSettings, load_settings
 from shared.db import Database, Work, connect, load
 from shared.directory import admin, salts
-from shared.directory.passwords import hash_password
+from shared.directory.passwords import hash_password, new_password
 from shared.errors import ConfigurationError
 from shared.filters.configuration import load_scanners
 
@@ -124,7 +123,7 @@ async def prepare_database(settings: CommonSettings, console: Console) -> None:
 
 
 async def _create_demo(database: Database, data: Path, console: Console) -> None:
-    accounts = {f"{name}@{DEMO_DOMAIN}": secrets.token_urlsafe(12) for name in DEMO_ACCOUNTS}
+    accounts = {f"{name}@{DEMO_DOMAIN}": new_password() for name in DEMO_ACCOUNTS}
     _write_demo_file(data / DEMO_FILE, accounts)
     secret = await database.write(salts.secret, os.urandom(32))
     hashes = {name: hash_password(password, salts.salt_of(secret, name)) for name, password in accounts.items()}

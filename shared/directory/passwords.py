@@ -6,6 +6,8 @@ What is stored is a crypt string, and behind it the SCRAM verifiers of the passw
 from __future__ import annotations
 
 import re
+import secrets
+import string
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -16,10 +18,12 @@ from shared.errors import ConfigurationError
 from shared.sasl.scram import Algorithm, Verifier, make_verifier, parse_verifier
 
 MAX_PASSWORD = 1024  # octets; longer ones are refused before they are hashed
+NEW_PASSWORD = 16  # characters of one that is made here
 NO_SCRAM = "-"  # instead of verifiers, for a password that SASLprep prohibits
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's argon2id setting
 
 # {SCHEME} prefixes that Dovecot writes before the crypt string
+_READABLE = string.ascii_letters + string.digits
 _PREFIX = re.compile(r"^\{(?:ARGON2I|ARGON2ID|BLF-CRYPT|SHA512-CRYPT|CRYPT)\}", re.IGNORECASE)
 
 
@@ -28,6 +32,11 @@ def hash_password(password: str, salt: bytes = b"", algorithms: Iterable[Algorit
     if not password or len(password.encode()) > MAX_PASSWORD:
         raise ConfigurationError(f"a password has 1 to {MAX_PASSWORD} octets")
     return " ".join([_HASHER.hash(password), *_verifiers(password, salt, algorithms)])
+
+
+def new_password() -> str:
+    """Return a password of 95 random bits in letters and digits: it has to get through shells and options."""
+    return "".join(secrets.choice(_READABLE) for _ in range(NEW_PASSWORD))
 
 
 def _verifiers(password: str, salt: bytes, algorithms: Iterable[Algorithm]) -> list[str]:
