@@ -292,6 +292,8 @@ def test_every_mistake_is_told_in_one_line(stack: Stack) -> None:
 
 
 def test_every_command_on_a_stopped_stack(stack: Stack) -> None:
+    send(stack, ALICE, "to be traced")
+    received(stack, ALICE, "to be traced")
     stack.stop()
     run_all(stack.data, [command for command in COMMANDS if command[0] in STOPPED])
     said = stack.cli("selftest", "--port-base", str(stack.ports.base), check=False)
