@@ -73,7 +73,7 @@ def _setting(options: argparse.Namespace, work: Path, machine: Machine) -> Setti
     return Setting(
         work,
         TINY if options.tiny else FULL,
-        workers=options.workers or 1,
+        workers=options.workers or max(machine.cores // 2, 1),
         lone_workers=options.workers or max(machine.cores - 1, 1),
         database_url=options.database_url,
     )
@@ -184,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tiny", action="store_true", help="one round of little work, for CI; saves nothing")
     parser.add_argument("--side", choices=("ours", "peers"), action="append", help="only this side (default: both)")
     parser.add_argument(
-        "--workers", type=int, help="worker processes of each of our services (1; one alone: cores - 1)"
+        "--workers", type=int, help="worker processes of each of our services (half the cores; one alone: cores - 1)"
     )
     parser.add_argument("--database-url", default="", help="postgresql://…: its schema `public` is dropped!")
     parser.add_argument("--work", default="/var/tmp", help="folder on the disk to measure (/var/tmp)")
