@@ -6,10 +6,8 @@ Each returns what the ledger keeps of it, or raises a TemporaryFailure or a Perm
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,11 +19,11 @@ from shared.message.compose import return_path_header
 from shared.message.envelope import Envelope
 from shared.message.header import find_header_end
 from shared.operations.targets import Target, Way
+from shared.program import converse
 from shared.smtp.transaction import Target as Rcpt
 from shared.smtp.transaction import Transaction
 
 THREADS = 8  # deliveries to files at a time; on a file system that hangs they are all that is lost
-MAX_OUTPUT = 64 * 1024  # octets that are read of what a command prints
 MAX_REASON = 200  # characters
 EX_TEMPFAIL = 75
 STATUSES = {64: "5.3.5", 65: "5.6.0", 66: "5.1.1", 67: "5.1.1", 68: "5.1.2", 77: "5.7.1", 78: "5.3.5"}  # sysexits.h
@@ -129,13 +127,7 @@ async def _to_command(target: Target, parcel: Parcel) -> str:
         env=_environment(parcel),
         start_new_session=True,
     )
-    try:
-        _, said = await asyncio.gather(_write(process, parcel.whole), _read(process))
-        status = await process.wait()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # its children too
-        await process.wait()
+    status, said = await converse(process, _pieces(parcel.whole))
     return _judged(words[0], status, said.decode("utf-8", "replace").strip().partition("\n")[0][:MAX_REASON])
 
 
@@ -149,23 +141,8 @@ def _judged(program: str, status: int, said: str) -> str:
     raise PermanentFailure(said or f"exit status {status}", code=554, status=STATUSES.get(status, "5.3.0"))
 
 
-async def _write(process: asyncio.subprocess.Process, data: bytes) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.write(data)
-        await process.stdin.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        return  # it has seen enough
-    finally:
-        process.stdin.close()
-
-
-async def _read(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None
-    said = bytearray()
-    while piece := await process.stdout.read(8192):
-        said += piece[: max(MAX_OUTPUT - len(said), 0)]
-    return bytes(said)
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def _environment(parcel: Parcel) -> Mapping[str, str]:

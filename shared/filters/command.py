@@ -6,17 +6,15 @@ What it prints is the reason, its first line; the envelope is in its environment
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 from collections.abc import Mapping
 
 from shared.filters.configuration import CommandConfig
 from shared.filters.failure import ScanFailed
 from shared.filters.parcel import Parcel
 from shared.message.verdict import Action, Verdict
+from shared.program import converse
 
-MAX_OUTPUT = 64 * 1024  # octets that are read of what it prints
 MAX_REASON = 200  # characters
 MAX_FILES = 256  # that it may have open
 MAX_ENVIRONMENT = 32 * 1024  # octets of recipients in its environment
@@ -41,13 +39,7 @@ class Command:
             )
         except (OSError, ValueError) as error:
             raise ScanFailed(f"{self._config.command[0]}: {error}") from None
-        try:
-            _, said = await asyncio.gather(_write(process, parcel), _read(process))
-            status = await process.wait()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # its children too
-            await process.wait()
+        status, said = await converse(process, parcel.pieces())
         return self._verdict(status, said)
 
     async def close(self) -> None:
@@ -62,28 +54,6 @@ class Command:
             ended = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
             raise ScanFailed(f"{self._config.command[0]}: {ended} {reason}".rstrip())
         return Verdict(self._config.name, Action(judgement.value), kind="command", reason=reason)
-
-
-async def _write(process: asyncio.subprocess.Process, parcel: Parcel) -> None:
-    assert process.stdin is not None
-    try:
-        async for piece in parcel.pieces():
-            if process.stdin.is_closing():
-                return
-            process.stdin.write(piece)
-            await process.stdin.drain()
-    except (BrokenPipeError, ConnectionResetError, RuntimeError):  # the last is uvloop's for a pipe that is closed
-        return  # it has seen enough
-    finally:
-        process.stdin.close()
-
-
-async def _read(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None
-    said = bytearray()
-    while piece := await process.stdout.read(8192):
-        said += piece[: max(MAX_OUTPUT - len(said), 0)]
-    return bytes(said)
 
 
 def _environment(parcel: Parcel) -> Mapping[str, str]:
