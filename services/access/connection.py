@@ -7,12 +7,12 @@ one, which ends when everything is answered. A client that doesn't read stops it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from services.access.desk import Desk
-from services.access.limits import CLOSING_TIME, INPUT_HIGH, OUTPUT_HIGH, OUTPUT_LOW, TLS_TIME
+from services.access.limits import CLOSING_TIME, FAIR_SHARE, INPUT_HIGH, OUTPUT_HIGH, OUTPUT_LOW, TLS_TIME
 from shared.net import channel_bindings, peer_ip
 from shared.sasl.mechanisms import offered
 
@@ -247,6 +247,19 @@ class Connection(asyncio.Protocol):
         if self.winding_down and not self._closing:
             self._end(Goodbye.SHUTDOWN)
         return self._closing
+
+    async def answer_all(self, next_event: Callable[[], Any], handle: Callable[[Any], Awaitable[None]]) -> None:
+        """Handle what a session's buffer holds, as fast as the client reads the answers, and fairly to others."""
+        handled = 0
+        while not self.end_of_work():
+            event = next_event()
+            if event is None:
+                break
+            await handle(event)
+            await self.drain()
+            handled += 1
+            if handled % FAIR_SHARE == 0:
+                await asyncio.sleep(0)
 
     def _end(self, why: Goodbye) -> None:
         if not self._closing:

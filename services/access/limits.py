@@ -7,6 +7,7 @@ from dataclasses import dataclass
 OUTPUT_HIGH = 256 * 1024  # octets waiting for a client beyond which nothing more is made for it
 OUTPUT_LOW = 64 * 1024
 INPUT_HIGH = 64 * 1024  # octets of commands waiting for their turn beyond which no more are read
+FAIR_SHARE = 8  # commands of one client before the others have their turn
 CLOSING_TIME = 5.0  # seconds that a closed connection has for its last octets
 TLS_TIME = 30.0  # seconds for a STARTTLS handshake
 

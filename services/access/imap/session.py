@@ -14,6 +14,7 @@ from services.access.imap.capability import capabilities
 from services.access.imap.handlers import HANDLERS
 from services.access.imap.outcome import BROKEN, Outcome, of_failure, rejected
 from services.access.imap.selected import Selected
+from services.access.limits import FAIR_SHARE
 from shared.errors import MailFailure, PacketboatError, TemporaryFailure
 from shared.imap import command as commands
 from shared.imap import response
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from shared.directory import Account
     from shared.sasl.exchange import Exchange
 
-FAIR_SHARE = 8  # commands of one client before the others have their turn
 
 _GOODBYES = {
     Goodbye.TIMEOUT: (b"Autologout, idle for too long", None),

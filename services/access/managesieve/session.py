@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from shared.directory import Account
     from shared.sasl.exchange import Exchange
 
-FAIR_SHARE = 8  # commands of one client before the others have their turn
 
 Handler = Callable[["SieveSession", Command], Awaitable[bytes | None]]
 
@@ -87,16 +85,7 @@ class SieveSession:
         self.exchange = None
 
     async def work(self) -> None:
-        handled = 0
-        while not self.connection.end_of_work():
-            event = self.receiver.next()
-            if event is None:
-                break
-            await self._handle(event)
-            await self.connection.drain()
-            handled += 1
-            if handled % FAIR_SHARE == 0:
-                await asyncio.sleep(0)
+        await self.connection.answer_all(self.receiver.next, self._handle)
         if self.account is not None:
             self.connection.expect_within(self.desk.limits.idle_time)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from shared.directory import Account
     from shared.sasl.exchange import Exchange
 
-FAIR_SHARE = 8  # commands of one client before the others have their turn
 
 Handler = Callable[[Any, Any], Awaitable[bytes | None]]
 
@@ -113,16 +111,7 @@ class Pop3Session:
             self.claim = None
 
     async def work(self) -> None:
-        handled = 0
-        while not self.connection.end_of_work():
-            event = self.buffer.next_event()
-            if event is None:
-                break
-            await self._handle(event)
-            await self.connection.drain()
-            handled += 1
-            if handled % FAIR_SHARE == 0:
-                await asyncio.sleep(0)
+        await self.connection.answer_all(self.buffer.next_event, self._handle)
         if self.account is not None:
             self.connection.expect_within(self.desk.limits.idle_time)
 
