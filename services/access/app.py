@@ -123,6 +123,7 @@ class AccessWorker:
         for listener in self._listeners:
             listener.close()
         await self._end_sessions(self._settings.grace_period * FINISHING_SHARE)
+        await asyncio.gather(*self._desk.leftovers, return_exceptions=True)  # while Redis and the journal are open
         await self._journal.close()
         for task in self._tasks:
             task.cancel()

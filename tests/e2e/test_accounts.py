@@ -292,8 +292,8 @@ def test_every_mistake_is_told_in_one_line(stack: Stack) -> None:
 
 
 def test_every_command_on_a_stopped_stack(stack: Stack) -> None:
-    send(stack, ALICE, "to be traced")
-    received(stack, ALICE, "to be traced")
+    send(stack, ALICE, "kept while stopped")
+    received(stack, ALICE, "kept while stopped")
     stack.stop()
     run_all(stack.data, [command for command in COMMANDS if command[0] in STOPPED])
     said = stack.cli("selftest", "--port-base", str(stack.ports.base), check=False)
@@ -303,4 +303,4 @@ def test_every_command_on_a_stopped_stack(stack: Stack) -> None:
     assert [line.split(":")[0] for line in doctor.splitlines() if line.startswith("wrong")] == ["wrong Redis"]
     assert "packetboat up" in run_cli(stack.data.with_name("none"), "account", "list", check=False)
     stack.start()
-    received(stack, ALICE, "to be traced")
+    received(stack, ALICE, "kept while stopped")

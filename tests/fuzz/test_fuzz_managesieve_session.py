@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.access.connection import Connection
 from services.access.limits import Limits
 from services.access.managesieve.session import SieveSession
 from shared.directory import Account
@@ -72,6 +73,8 @@ class Wire:
 
     async def drain(self) -> None:
         await asyncio.sleep(0)
+
+    answer_all = Connection.answer_all
 
 
 class FakeScripts:

