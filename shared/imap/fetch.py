@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 
 from shared.imap.grammar import Scanner, SyntaxFailure
-from shared.imap.limits import MAX_FETCH_ITEMS, MAX_HEADER_FIELDS, MAX_SECTION_DEPTH
+from shared.imap.limits import MAX_FETCH_ITEMS, MAX_HEADER_FIELDS, MAX_NUMBER, MAX_SECTION_DEPTH
 
 
 class FetchItem(Enum):
@@ -66,13 +66,18 @@ class BodySection:
 
 @dataclass(frozen=True, slots=True)
 class BinarySection:
-    """Octets of a part without its transfer encoding, or how many: `BINARY[…]`, `BINARY.SIZE[…]` (RFC 3516)."""
+    """Octets of a part without its transfer encoding, or how many: `BINARY[…]`, `BINARY.SIZE[…]` (RFC 3516).
+
+    `text` and `fields` are as in `BodySection`: what isn't a whole part has no encoding, and is as BODY has it.
+    """
 
     label: bytes
     path: tuple[int, ...] = ()
     partial: Partial | None = None
     peek: bool = False
     size_only: bool = False
+    text: SectionText = SectionText.WHOLE
+    fields: tuple[bytes, ...] = ()
 
 
 FetchAttribute = FetchItem | BodySection | BinarySection
@@ -158,22 +163,16 @@ def _parse_body_peek(scanner: Scanner) -> BodySection:
 
 
 def _parse_binary(scanner: Scanner, peek: bool) -> BinarySection:
-    path, name = _parse_binary_path(scanner)
-    octets = _parse_partial(scanner)
-    label = b"BINARY" + name + (b"<%d>" % octets.start if octets else b"")
-    return BinarySection(label, path, octets, peek)
+    """RFC 3516 knows parts only, and partials with a length; Dovecot, and so imaptest, takes all that BODY does."""
+    path, text, fields = _parse_spec(scanner)
+    octets = _parse_partial(scanner, open_ended=True)
+    return BinarySection(_label(b"BINARY", path, text, fields, octets), path, octets, peek, text=text, fields=fields)
 
 
 def _parse_binary_size(scanner: Scanner) -> BinarySection:
-    path, name = _parse_binary_path(scanner)
-    return BinarySection(b"BINARY.SIZE" + name, path, peek=True, size_only=True)
-
-
-def _parse_binary_path(scanner: Scanner) -> tuple[tuple[int, ...], bytes]:
-    scanner.expect(b"[")
-    path = _parse_path(scanner)
-    scanner.expect(b"]")
-    return path, b"[" + b".".join([b"%d" % number for number in path]) + b"]"
+    path, text, fields = _parse_spec(scanner)
+    label = _label(b"BINARY.SIZE", path, text, fields, None)
+    return BinarySection(label, path, peek=True, size_only=True, text=text, fields=fields)
 
 
 _SECTION_ITEMS: dict[bytes, Callable[[Scanner], FetchAttribute]] = {
@@ -187,6 +186,13 @@ _SECTION_ITEMS: dict[bytes, Callable[[Scanner], FetchAttribute]] = {
 
 def parse_section(scanner: Scanner, peek: bool) -> BodySection:
     """Read `[section]<partial>`; raises SyntaxFailure."""
+    path, text, fields = _parse_spec(scanner)
+    partial = _parse_partial(scanner)
+    return BodySection(_label(b"BODY", path, text, fields, partial), path, text, fields, partial, peek)
+
+
+def _parse_spec(scanner: Scanner) -> tuple[tuple[int, ...], SectionText, tuple[bytes, ...]]:
+    """Read `[section]`."""
     scanner.expect(b"[")
     path = _parse_path(scanner)
     text = SectionText.WHOLE
@@ -199,8 +205,7 @@ def parse_section(scanner: Scanner, peek: bool) -> BodySection:
         if not fields:
             raise SyntaxFailure("Expected header fields")
     scanner.expect(b"]")
-    partial = _parse_partial(scanner)
-    return BodySection(_label(path, text, fields, partial), path, text, fields, partial, peek)
+    return path, text, fields
 
 
 def _parse_path(scanner: Scanner) -> tuple[int, ...]:
@@ -221,10 +226,13 @@ def _parse_section_text(scanner: Scanner, in_part: bool) -> SectionText:
     return text
 
 
-def _parse_partial(scanner: Scanner) -> Partial | None:
+def _parse_partial(scanner: Scanner, *, open_ended: bool = False) -> Partial | None:
+    """Read `<start.length>`, or also `<start>` when `open_ended`."""
     if not scanner.accept(b"<"):
         return None
     start = scanner.number()
+    if open_ended and scanner.accept(b">"):
+        return Partial(start, MAX_NUMBER)
     scanner.expect(b".")
     length = scanner.number()
     if not length:
@@ -233,11 +241,13 @@ def _parse_partial(scanner: Scanner) -> Partial | None:
     return Partial(start, length)
 
 
-def _label(path: tuple[int, ...], text: SectionText, fields: tuple[bytes, ...], partial: Partial | None) -> bytes:
+def _label(
+    name: bytes, path: tuple[int, ...], text: SectionText, fields: tuple[bytes, ...], partial: Partial | None
+) -> bytes:
     section = b".".join([b"%d" % number for number in path] + ([text.value] if text.value else []))
     if fields:
         section += b" (" + b" ".join(map(_field_name, fields)) + b")"
-    return b"BODY[" + section + b"]" + (b"<%d>" % partial.start if partial else b"")
+    return name + b"[" + section + b"]" + (b"<%d>" % partial.start if partial else b"")
 
 
 _PLAIN_FIELD = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\\]]+")

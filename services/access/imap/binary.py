@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.mailbox.content import Extent
 
 HELD = 1024 * 1024  # octets of one response's parts in memory; longer ones are decoded again when they are sent
+HEADER_LISTS = (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT)
 UNKNOWN = refused(b"The part's transfer encoding is unknown", response.UNKNOWN_CTE)
 
 
@@ -32,7 +33,7 @@ class Decoded:
     """A part, or what is asked for of it; `octets` is None for one that is too long to be held."""
 
     section: BinarySection
-    extent: Extent | None
+    extent: Extent | None = None  # where it lies, if it does so in one piece
     encoding: bytes = b"7bit"
     size: int = 0
     has_nul: bool = False
@@ -41,10 +42,12 @@ class Decoded:
 
 async def decode(session: ImapSession, row: Any, section: BinarySection, held: int) -> Decoded:
     """Decode a part and keep it if `held` octets leave room; UnknownEncoding, RecordUnavailable, MessageGone."""
-    content = session.desk.content
-    extent = content.extent(row, section.path)
+    text = SectionText(section.text.value)
+    if text in HEADER_LISTS:
+        return await _picked(session, row, section, text)
+    extent = session.desk.content.extent(row, section.path, text)
     if extent is None:
-        return Decoded(section, None, octets=b"")
+        return Decoded(section)
     encoding = await _encoding(session, row, section)
     if decoder_for(encoding) is None:
         raise UnknownEncoding
@@ -65,22 +68,31 @@ async def send(session: ImapSession, row: Any, part: Decoded) -> None:
     if part.section.size_only:
         session.write(response.item(label, b"%d" % part.size))
         return
-    if part.extent is None:
+    if part.extent is None and part.octets is None:
         session.write(response.item(label, response.NIL))
         return
     session.write(b"%b %b{%d}\r\n" % (label, b"~" if part.has_nul else b"", part.size))
     if part.octets is not None:
         session.write(part.octets)
         return
+    assert part.extent is not None
     async with aclosing(_pieces(session, row, part.section, part.extent, part.encoding)) as pieces:
         async for piece in pieces:
             session.write(piece)
             await session.connection.drain()
 
 
+async def _picked(session: ImapSession, row: Any, section: BinarySection, text: SectionText) -> Decoded:
+    """Return some fields of a header, or what is asked for of them."""
+    found = await session.desk.content.section(row, section.path, text, section.fields)
+    if found is not None and section.partial is not None:
+        found = found[section.partial.start : section.partial.start + section.partial.length]
+    return Decoded(section, size=len(found or b""), octets=found)
+
+
 async def _encoding(session: ImapSession, row: Any, section: BinarySection) -> bytes:
-    """The part's encoding; a whole message has none of its own."""
-    if not section.path:
+    """The part's encoding; a whole message has none of its own, nor have headers."""
+    if not section.path or section.text.value:
         return b"7bit"
     header = await session.desk.content.section(row, section.path, SectionText.MIME)
     return encoding_of(parse_headers(header or b""))
