@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from shared.mailbox.content import Content, Failure, RecordUnavailable, Row
+from shared.message.addresslist import parse_addresses
 from shared.message.collation import casemap
 from shared.message.header import decode_words, iterate_fields, unfold
 from shared.message.prefilter import Prefilter, prefilter
@@ -24,6 +25,8 @@ STRETCH_GAP = 64 * 1024  # octets between two records that are cheaper read than
 BATCH_BYTES = 4 * 1024 * 1024  # octets read and decoded at a time, unless a single message is longer
 BATCH_MESSAGES = 1_000
 PARALLEL_STRETCHES = 4  # in memory at once, each with its batch: filtering doesn't hold the interpreter's lock
+
+_ADDRESSES = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))  # fields that hold some
 
 _segment = itemgetter("segment")
 _length = itemgetter("length")
@@ -133,8 +136,13 @@ class _Stretch:
 
 def _filters(keys: Iterable[TextKey]) -> list[Prefilter]:
     """Return what of a message has to have one to match any key; nothing when any message may."""
-    filters = [prefilter(key.text) for key in keys]
+    filters = [prefilter(key.text.replace("@", " ") if _asks_address(key) else key.text) for key in keys]
     return [found for found in filters if found is not None] if None not in filters else []
+
+
+def _asks_address(key: TextKey) -> bool:
+    """Say whether a text may be an address's, of which comments can come between the parts."""
+    return key.scope is Scope.HEADER and "@" in key.text and key.header.lower() in _ADDRESSES
 
 
 def _stretches(rows: Sequence[Row]) -> Iterator[_Stretch]:
@@ -200,15 +208,24 @@ def _search_batch(rows: Sequence[Row], messages: Sequence[bytes | Failure], keys
 
 def _matches(key: TextKey, message: bytes, header_size: int) -> bool:
     if key.scope is Scope.HEADER:
-        return _header_matches(message[:header_size], key.header.lower(), casemap(key.text))
+        return _header_matches(message[:header_size], key)
     return contains_text(message, key.text, headers=key.scope is Scope.TEXT)
 
 
-def _header_matches(header: bytes, name: bytes, text: bytes) -> bool:
+def _header_matches(header: bytes, key: TextKey) -> bool:
+    name, text = key.header.lower(), casemap(key.text)
     if name not in header.lower():
         return False
+    values = [unfold(field.value) for field in iterate_fields(header) if field.name.lower() == name]
+    if any(text in casemap(decode_words(value)) for value in values):
+        return True
+    return _asks_address(key) and any(_has_address(value, text) for value in values)
+
+
+def _has_address(value: bytes, text: bytes) -> bool:
+    """Say whether an address as ENVELOPE has it holds a text: without comments, quotes and folds (RFC 3501 §6.4.4)."""
     return any(
-        text in casemap(decode_words(unfold(field.value)))
-        for field in iterate_fields(header)
-        if field.name.lower() == name
+        text in casemap((mailbox + b"@" + host).decode("utf-8", "replace"))
+        for _, _, mailbox, host, _ in parse_addresses(value)
+        if mailbox is not None and host is not None
     )

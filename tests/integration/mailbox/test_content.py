@@ -187,6 +187,16 @@ async def test_text_search(post):
     assert await search.matches([], keys) == [set() for _ in keys]
 
 
+async def test_addresses_are_searched_as_the_envelope_has_them(post):
+    for value in (b"ann@b.test", b"<ann (who)@ (there) b.test>", b'"ann"@b.test', b"Ann <joann@b.test>", b"Ann"):
+        await post.deliver(b"From: " + value + b"\r\nX-From: " + value + b"\r\n\r\n")
+    rows = await post.rows()
+    search = TextSearch(post.content)
+    assert await search.text_matches(rows, "Ann@B.test", Scope.HEADER, b"from") == {1, 2, 3, 4}
+    assert await search.text_matches(rows, "(who)@", Scope.HEADER, b"from") == {2}
+    assert await search.text_matches(rows, "ann@b.test", Scope.HEADER, b"x-from") == {1, 4}
+
+
 async def test_search_finds_what_the_filtered_stretch_does_not_show(post):
     await post.deliver(b"Subject: harbour\r\n\r\n" + b"x" * 1000)
     await post.deliver(b"Received: here\r\n", large=b"Subject: big\r\n\r\n" + b"y\r\n" * 100_000 + b"lighthouse\r\n")
