@@ -175,7 +175,6 @@ class Following:
 
 def _keep(session: ImapSession, kept: Kept, limit: int) -> None:
     contexts = session.the_selected().contexts
-    contexts.pop(kept.origin.tag, None)
     held = sum(len(other.uids) for other in contexts.values() if bool(other.criteria) == bool(kept.criteria))
     if len(contexts) >= MAX_CONTEXTS or held + len(kept.uids) > limit:
         _decline(session, kept.origin.tag)

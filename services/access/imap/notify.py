@@ -153,6 +153,11 @@ def tells_flags(session: ImapSession) -> bool:
     return session.notifying is None or Event.FLAG_CHANGE in session.notifying.selected_events
 
 
+def shows_uids(session: ImapSession) -> bool:
+    """Say whether flags are told with the UID (RFC 5465 §5.1)."""
+    return session.notifying is not None and tells_flags(session)
+
+
 async def show_new(session: ImapSession, after: int, outcome: Outcome | None) -> None:
     """Show what the client asked for of messages above a UID, but not of those that it added itself."""
     notifying, selected = session.notifying, session.selected

@@ -31,6 +31,7 @@ _NOT_FUZZY = rejected(b"RELEVANCY needs a FUZZY key")
 _NOT_SELECTED = rejected(b"No mailbox is selected")
 _NO_SAVED = rejected(b"$ means something in the selected mailbox only")
 _NOT_THERE = rejected(b"SAVE and UPDATE are for the selected mailbox only")
+_TAG_REUSED = rejected(b"A result of that tag is kept up to date already")
 _OF_SELECTED = frozenset((ReturnOption.SAVE, ReturnOption.UPDATE))
 
 
@@ -41,7 +42,7 @@ async def search(session: ImapSession, command: commands.Search) -> Outcome:
     returns = command.returns
     if returns is None and Extension.REV2 in session.enabled:
         returns = Return()
-    refusal = check_returns(returns, command.key)
+    refusal = check_returns(session, command.tag, returns, command.key)
     if refusal is not None:
         return refusal
     selected = session.the_selected()
@@ -58,7 +59,7 @@ async def multi_search(session: ImapSession, command: commands.MultiSearch) -> O
     """Tell which messages of several mailboxes match, mailbox by mailbox; those without any aren't told of."""
     if Extension.UTF8 in session.enabled and command.charset is not None:
         return _NO_CHARSET
-    refusal = check_returns(command.returns, command.key)
+    refusal = check_returns(session, command.tag, command.returns, command.key)
     if refusal is not None:
         return refusal
     if {source.kind for source in command.sources} <= {FilterKind.SELECTED}:
@@ -119,10 +120,14 @@ def answer(session: ImapSession, origin: Origin, returns: Return, matches: Match
     session.write(esearch(origin, returns, Found(numbers, order, matches.modseqs, matches.scores)))
 
 
-def check_returns(returns: Return | None, key: SearchKey) -> Outcome | None:
-    """Return why options aren't allowed with a key, None if they are."""
-    if returns is not None and ReturnOption.RELEVANCY in returns.options and not is_fuzzy(key):
+def check_returns(session: ImapSession, tag: bytes, returns: Return | None, key: SearchKey) -> Outcome | None:
+    """Return why options aren't allowed with a key or a tag, None if they are."""
+    if returns is None:
+        return None
+    if ReturnOption.RELEVANCY in returns.options and not is_fuzzy(key):
         return _NOT_FUZZY
+    if ReturnOption.UPDATE in returns.options and session.selected is not None and tag in session.selected.contexts:
+        return _TAG_REUSED  # RFC 5267 §4.3
     return None
 
 

@@ -284,7 +284,7 @@ class ImapSession:
         report = selected.report(
             changes,
             with_expunges=with_expunges,
-            with_uid=with_uid,
+            with_uid=with_uid or notify.shows_uids(self),
             with_flags=with_flags,
             enabled=self.enabled,
             has_recent=has_recent,

@@ -35,7 +35,7 @@ async def sort_messages(session: ImapSession, command: commands.Sort) -> Outcome
     """Tell which messages match, in order."""
     criteria = command.criteria
     keys = frozenset(criterion.key for criterion in criteria)
-    refusal = check_returns(command.returns, command.key)
+    refusal = check_returns(session, command.tag, command.returns, command.key)
     if refusal is None and SortKey.RELEVANCY in keys and not is_fuzzy(command.key):
         refusal = _NOT_FUZZY
     if refusal is not None:
