@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from shared.errors import ConfigurationError, MailFailure
+from shared.errors import PacketboatError
 
 COMMANDS = {  # module → its commands; only the module of the command that is run is imported
     "up": ("up",),
@@ -61,7 +61,7 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
-    except (ConfigurationError, MailFailure, *_WRONG_PATH) as error:
+    except (PacketboatError, *_WRONG_PATH) as error:
         print(f"packetboat: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -47,9 +47,9 @@ def perform(data: Path, url: str, work: Callable[[AnyOperator], Awaitable[T]], *
 
     async def run() -> T:
         if url:
-            from services.cli import remote
+            from services.cli import api_client, remote
 
-            async with remote.connect(url) as client:
+            async with api_client.connect(url) as client:
                 return await work(remote.RemoteOperator(client))
         async with local_operator(data, bounces=bounces) as operator:
             return await work(operator)

@@ -1,30 +1,24 @@
-"""`packetboat quarantine …`: mail that scanners or filters kept back; on a running or a stopped stack."""
+"""`packetboat quarantine …`: mail that was kept back; on a running or a stopped stack, or with --url."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import orjson
 import typer
 
-from services.cli.context import DEFAULT_DATA, DataOption, database_of, settings_for
-from services.cli.operator import redis_queue, user
+from services.cli.context import DEFAULT_DATA, DataOption
+from services.cli.operator import UrlOption, everything, perform
 from services.cli.table import print_table
-from shared.db import Database
 from shared.errors import ConfigurationError
-from shared.journal.reader import Reader
-from shared.operations import quarantine
-from shared.operations.actor import Actor
-from shared.queue.delivery import Queue
+from shared.operations.quarantine import Kept
+from shared.operations.queue import entry_id
 
 MAX_SHOWN = 60  # characters of a subject or reason in a list
 
-T = TypeVar("T")
 Entries = Annotated[list[str] | None, typer.Argument(help="Entry ids, or `all`.")]
 Sender = Annotated[str, typer.Option("--from", help="Those from this address or @domain.")]
 Recipient = Annotated[str, typer.Option("--to", help="Those to this address or @domain.")]
@@ -40,15 +34,19 @@ def register(parent: typer.Typer) -> None:
 
 @app.command("list")
 def list_kept_back(
-    data: DataOption = DEFAULT_DATA, sender: Sender = "", recipient: Recipient = "", as_json: AsJson = False
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+    sender: Sender = "",
+    recipient: Recipient = "",
+    as_json: AsJson = False,
 ) -> None:
     """List everything that is kept back, and why."""
-    rows = _do(data, lambda database, _reader, _queue: quarantine.kept_back(database, recipient, sender))
+    rows = _kept_back(data, url, Kept((), sender, recipient))
     if as_json:
         for row in rows:
             print(orjson.dumps(row).decode())
     elif not rows:
-        print("the quarantine is empty")
+        print("nothing like that is in the quarantine" if sender or recipient else "the quarantine is empty")
     else:
         print_table(("entry", "since", "from", "to", "subject", "reason"), map(_row, rows))
 
@@ -57,15 +55,16 @@ def list_kept_back(
 def show_entry(
     entry: str,
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
     as_json: AsJson = False,
     source: Annotated[bool, typer.Option("--source", help="Write the whole message, as it came.")] = False,
 ) -> None:
     """Show a message that is kept back: why, for whom, its header."""
+    entry = entry_id(entry)
     if source:
-        message = _do(data, lambda database, reader, _queue: quarantine.source(database, reader, entry))
-        sys.stdout.buffer.write(message)
+        sys.stdout.buffer.write(perform(data, url, lambda operator: operator.mail.source_of_kept(entry)))
         return
-    found = _do(data, lambda database, reader, _queue: quarantine.show(database, reader, entry))
+    found = perform(data, url, lambda operator: operator.mail.show_kept(entry))
     if as_json:
         print(orjson.dumps(found).decode())
         return
@@ -78,57 +77,40 @@ def show_entry(
 
 @app.command("release")
 def release_entries(
-    entries: Entries = None, data: DataOption = DEFAULT_DATA, sender: Sender = "", recipient: Recipient = ""
+    entries: Entries = None,
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+    sender: Sender = "",
+    recipient: Recipient = "",
 ) -> None:
     """Deliver messages after all; they aren't scanned again."""
-
-    async def work(database: Database, reader: Reader, queue: Queue | None) -> int:
-        chosen = await _chosen(database, entries, sender, recipient)
-        return await quarantine.release(database, queue, _actor(), chosen)
-
-    print(f"released {_recipients(_do(data, work))}")
+    wanted = _wanted(entries, sender, recipient)
+    print(f"released {_recipients(perform(data, url, lambda operator: operator.mail.release_kept(wanted)))}")
 
 
 @app.command("delete")
 def delete_entries(
-    entries: Entries = None, data: DataOption = DEFAULT_DATA, sender: Sender = "", recipient: Recipient = ""
+    entries: Entries = None,
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
+    sender: Sender = "",
+    recipient: Recipient = "",
 ) -> None:
     """Throw messages away; nobody is told, `packetboat trace` knows."""
-
-    async def work(database: Database, reader: Reader, queue: Queue | None) -> int:
-        return await quarantine.delete(database, _actor(), await _chosen(database, entries, sender, recipient))
-
-    print(f"deleted {_recipients(_do(data, work))}")
+    wanted = _wanted(entries, sender, recipient)
+    print(f"deleted {_recipients(perform(data, url, lambda operator: operator.mail.delete_kept(wanted)))}")
 
 
-def _do(data: Path, work: Callable[[Database, Reader, Queue | None], Awaitable[T]]) -> T:
-    async def run() -> T:
-        settings = settings_for(data)
-        reader = Reader(settings.journal)
-        try:
-            async with database_of(data) as database, redis_queue(settings) as queue:
-                return await work(database, reader, queue)
-        finally:
-            reader.close()
-
-    return asyncio.run(run())
+def _kept_back(data: Path, url: str, wanted: Kept) -> list[dict[str, Any]]:
+    return perform(data, url, lambda one: everything(lambda cursor, limit: one.mail.kept_back(wanted, cursor, limit)))
 
 
-async def _chosen(database: Database, entries: list[str] | None, sender: str, recipient: str) -> list[str]:
-    if entries and entries != ["all"]:
-        if sender or recipient:
-            raise ConfigurationError("name entries, or say --from and --to")
-        return entries
+def _wanted(entries: list[str] | None, sender: str, recipient: str) -> Kept:
+    if entries and (sender or recipient):
+        raise ConfigurationError("name entries, or say --from and --to")
     if not entries and not sender and not recipient:
         raise ConfigurationError("say which: entry ids, `all`, --from or --to")
-    rows = await quarantine.kept_back(database, recipient, sender)
-    if not rows:
-        raise ConfigurationError("nothing like that is in the quarantine")
-    return sorted({row["entry"] for row in rows})
-
-
-def _actor() -> Actor:
-    return Actor(f"cli:{user()}")
+    return Kept.of_entries(entries) if entries and entries != ["all"] else Kept((), sender, recipient)
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
@@ -145,4 +127,6 @@ def _printable(text: str) -> str:
 
 
 def _recipients(count: int) -> str:
+    if not count:
+        raise ConfigurationError("nothing like that is in the quarantine")
     return "1 recipient" if count == 1 else f"{count} recipients"

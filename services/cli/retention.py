@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import time
-from collections import Counter
-from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from redis.exceptions import RedisError
 
-from services.cli.context import DEFAULT_DATA, DataOption, database_of, settings_for
-from services.cli.operator import user
+from services.cli.context import DEFAULT_DATA, DataOption
+from services.cli.operator import UrlOption, everything, perform
 from services.cli.table import print_table
-from shared.db import Work
-from shared.directory.admin import own_account
 from shared.errors import ConfigurationError
-from shared.imap.mailbox_name import canonical
 from shared.mailbox.errors import MailboxError
-from shared.mailbox.retention import lost
 from shared.operations import retention
-from shared.operations.actor import Actor
-from shared.queue.connection import connect as connect_redis
-from shared.queue.notify import Publisher
 
-T = TypeVar("T")
-
-MAX_SHOWN = 10_000  # messages that a dry run counts
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 retention_app = typer.Typer(help="How long messages stay in mailboxes such as Trash and Junk.")
@@ -52,31 +36,29 @@ def retention_set(
     days: Annotated[int, typer.Argument(min=0, max=retention.MAX_DAYS, help="Days; 0 is for ever.")],
     account: AccountOption = "",
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Expunge messages that have been in a mailbox for so many days; an account's own rule comes first."""
-    name = _write(data, lambda actor, now: retention.put(actor, account, mailbox, days, now))
-    print(f"{account or retention.EVERYBODY}, {name}: {f'{days} days' if days else 'for ever'}")
+    rule = perform(data, url, lambda operator: operator.mail.put_rule(account, mailbox, days))
+    print(f"{account or retention.EVERYBODY}, {rule['mailbox']}: {_days(days)}")
 
 
 @retention_app.command("list")
-def retention_list(data: DataOption = DEFAULT_DATA) -> None:
+def retention_list(data: DataOption = DEFAULT_DATA, url: UrlOption = "") -> None:
     """List the rules; the settings PACKETBOAT_MDA_TRASH_DAYS and _JUNK_DAYS are for mailboxes without one."""
-
-    async def run() -> list[tuple[str, str, int]]:
-        async with database_of(data) as database:
-            return await database.read(retention.listing)
-
-    print_table(
-        ["whose", "mailbox", "days"],
-        [[whose, mailbox, str(days) if days else "for ever"] for whose, mailbox, days in asyncio.run(run())],
-    )
+    rules = perform(data, url, lambda one: everything(lambda cursor, limit: one.mail.rules("", cursor, limit)))
+    rules.sort(key=lambda rule: (rule["account"], rule["mailbox"]))
+    rows = [[one["account"] or retention.EVERYBODY, one["mailbox"], _days(one["days"])] for one in rules]
+    print_table(["whose", "mailbox", "how long"], rows) if rows else print("none")
 
 
 @retention_app.command("remove")
-def retention_remove(mailbox: MailboxArgument, account: AccountOption = "", data: DataOption = DEFAULT_DATA) -> None:
+def retention_remove(
+    mailbox: MailboxArgument, account: AccountOption = "", data: DataOption = DEFAULT_DATA, url: UrlOption = ""
+) -> None:
     """Forget a rule."""
-    name = _write(data, lambda actor, now: retention.remove(actor, account, mailbox, now))
-    print(f"{account or retention.EVERYBODY}, {name}: removed")
+    rule = perform(data, url, lambda operator: operator.mail.remove_rule(account, mailbox))
+    print(f"{account or retention.EVERYBODY}, {rule['mailbox']}: removed")
 
 
 def undelete(
@@ -87,35 +69,29 @@ def undelete(
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come back.")] = False,
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Bring back expunged messages that are remembered, for a day at least, into the mailboxes where they were.
 
     What the account still has elsewhere, since it was moved or copied, stays as it is; deleted mailboxes are gone.
     """
-    moment, name = _moment(since, time.time()), canonical(mailbox)
+    moment = _moment(since, time.time())
     try:
-        found = asyncio.run(_undelete(data, account, moment, name, dry_run=dry_run))
+        if dry_run:
+            found = perform(data, url, lambda operator: operator.mail.expunged(account, moment, mailbox))
+        else:
+            found = perform(data, url, lambda operator: operator.mail.undelete(account, moment, mailbox))
     except MailboxError as error:
         raise ConfigurationError(f"{error}; run it again once there is") from None
     verb = "would come back" if dry_run else "brought back"
-    for where, count in sorted(found.items()):
-        print(f"{where}: {count} {verb}")
+    for one in found:
+        print(f"{one['mailbox']}: {one['messages']} {verb}")
     if not found:
         print("there is nothing to bring back")
 
 
-async def _undelete(data: Path, address: str, since: int, mailbox: str, *, dry_run: bool) -> Counter[str]:
-    async with database_of(data) as database:
-        account = await database.read(own_account, address)
-        if dry_run:
-            return Counter(one.mailbox for one in await database.read(lost, account.id, since, mailbox, MAX_SHOWN))
-        actor, now = Actor(f"cli:{user()}"), time.time_ns() // 1000
-        found = await retention.undelete(database, actor, account.id, account.address, since, now, mailbox)
-    redis = connect_redis(settings_for(data).redis)
-    with contextlib.suppress(RedisError, OSError):
-        await Publisher(redis).publish([account.id])
-    await redis.aclose()
-    return Counter(found)
+def _days(days: int) -> str:
+    return f"{days} days" if days else "for ever"
 
 
 def _moment(text: str, now: float) -> int:
@@ -128,11 +104,3 @@ def _moment(text: str, now: float) -> int:
     except (ValueError, OverflowError):
         raise ConfigurationError(f"{text!r}: say 30m, 2h, 3d, 1w or a time like 2026-11-23T08:00") from None
     return int(seconds * 1_000_000)
-
-
-def _write(data: Path, work: Callable[[Actor, int], Work[T]]) -> T:
-    async def run() -> T:
-        async with database_of(data) as database:
-            return await database.write(work, Actor(f"cli:{user()}"), time.time_ns() // 1000)
-
-    return asyncio.run(run())

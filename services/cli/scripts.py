@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
-from services.cli.context import DEFAULT_DATA, DataOption, database_of
+from services.cli.context import DEFAULT_DATA, DataOption
+from services.cli.operator import UrlOption, perform
 from services.cli.table import print_table
 from shared.errors import ConfigurationError
-from shared.operations.actor import Actor
-from shared.operations.scripts import BadScript, Owner, Place, Scripts
+from shared.operations.kept_scripts import Change, Whose
+from shared.operations.scripts import BadScript, check_script
 from shared.operations.trace import show_time
-
-T = TypeVar("T")
 
 AccountOption = Annotated[str, typer.Option("--account", help="The scripts of this account.")]
 DomainOption = Annotated[str, typer.Option("--domain", help="The scripts around those of this domain's accounts.")]
@@ -52,21 +49,18 @@ def put(
     place: PlaceOption = "",
     activate: Annotated[bool, typer.Option("--activate", help="Make it the active one, too.")] = False,
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Keep a script, in place of one of the same name; exit status 1 and each error if it has any."""
     content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-
-    async def work(scripts: Scripts, owner: Owner, actor: Actor) -> None:
-        await scripts.put(owner, name, content, actor)
-        if activate:
-            await scripts.activate(owner, name, actor)
-
+    whose = _whose(account, domain, system, place)
     try:
-        _perform(data, (account, domain, system, place), work)
+        asyncio.run(check_script(content))
     except BadScript as error:
         for problem in error.errors:
             print(f"{file}:{problem.line}:{problem.column}: {problem.message}")
         raise typer.Exit(1) from None
+    perform(data, url, lambda operator: operator.mail.put_script(whose, name, content, True if activate else None))
     print(f"put {name}{', active' if activate else ''}")
 
 
@@ -77,10 +71,12 @@ def get(
     system: SystemOption = "",
     place: PlaceOption = "",
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Print a script."""
-    content = _perform(data, (account, domain, system, place), lambda scripts, owner, _: scripts.get(owner, name))
-    sys.stdout.buffer.write(content)
+    whose = _whose(account, domain, system, place)
+    script = perform(data, url, lambda operator: operator.mail.script(whose, name))
+    sys.stdout.buffer.write(script["content"].encode())
 
 
 def list_all(
@@ -89,20 +85,23 @@ def list_all(
     system: SystemOption = "",
     place: PlaceOption = "",
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """List scripts, and tell what last went wrong when an account's scripts ran."""
 
-    async def work(scripts: Scripts, owner: Owner, _: Actor) -> Any:
-        error = await scripts.last_error(owner.account_id) if owner.account_id is not None else None
-        return await scripts.listing(owner), error
-
-    found, error = _perform(data, (account, domain, system, place), work)
-    rows = [[s.name, "active" if s.active else "", str(s.size), show_time(s.changed_at)] for s in found]
+    whose = _whose(account, domain, system, place)
+    found = perform(data, url, lambda operator: operator.mail.scripts(whose))
+    rows = [
+        [one["name"], "active" if one["active"] else "", str(one["size"]), show_time(int(one["changed_at"] * 1e6))]
+        for one in found["scripts"]
+    ]
     print_table(("script", "state", "octets", "changed"), rows) if rows else print("none")
+    error = found["last_error"]
     if error is not None:
-        print(f"last error: {show_time(error.at)}, message {error.entry} was kept: {_clean(str(error))}")
-        if error.count > 1:
-            print(f"  {error.count} messages since the scripts were changed")
+        moment = show_time(int(error["at"] * 1e6))
+        print(f"last error: {moment}, message {error['entry']} was kept: {_clean(error['error'])}")
+        if error["count"] > 1:
+            print(f"  {error['count']} messages since the scripts were changed")
 
 
 def activate(
@@ -112,9 +111,11 @@ def activate(
     system: SystemOption = "",
     place: PlaceOption = "",
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Make a script the active one."""
-    _perform(data, (account, domain, system, place), lambda scripts, owner, actor: scripts.activate(owner, name, actor))
+    whose = _whose(account, domain, system, place)
+    perform(data, url, lambda operator: operator.mail.change_script(whose, name, Change(active=True)))
     print(f"active: {name}")
 
 
@@ -124,9 +125,11 @@ def deactivate(
     system: SystemOption = "",
     place: PlaceOption = "",
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Have no script run."""
-    _perform(data, (account, domain, system, place), lambda scripts, owner, actor: scripts.activate(owner, "", actor))
+    whose = _whose(account, domain, system, place)
+    perform(data, url, lambda operator: operator.mail.deactivate_scripts(whose))
     print("none is active")
 
 
@@ -138,9 +141,11 @@ def rename(
     system: SystemOption = "",
     place: PlaceOption = "",
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Give a script another name; it stays active."""
-    _perform(data, (account, domain, system, place), lambda scripts, owner, by: scripts.rename(owner, old, new, by))
+    whose = _whose(account, domain, system, place)
+    perform(data, url, lambda operator: operator.mail.change_script(whose, old, Change(new)))
     print(f"renamed {old} to {new}")
 
 
@@ -151,31 +156,18 @@ def delete(
     system: SystemOption = "",
     place: PlaceOption = "",
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Delete a script that isn't active."""
-    _perform(data, (account, domain, system, place), lambda scripts, owner, actor: scripts.delete(owner, name, actor))
+    whose = _whose(account, domain, system, place)
+    perform(data, url, lambda operator: operator.mail.delete_script(whose, name))
     print(f"deleted {name}")
 
 
-def _perform(data: Path, whose: tuple[str, str, str, str], work: Callable[[Scripts, Owner, Actor], Awaitable[T]]) -> T:
-    account, domain, system, place = whose
+def _whose(account: str, domain: str, system: str, place: str) -> Whose:
     if sum(map(bool, (account, domain, system))) != 1:
         raise ConfigurationError("say whose scripts: --account, --domain or --system before|after")
-    where = Place.PERSONAL if account else _place(system or place or "before")
-
-    async def run() -> T:
-        async with database_of(data) as database:
-            scripts, actor = Scripts(database), Actor(f"cli:{getpass.getuser()}")
-            owner = await scripts.owner(actor, account=account, domain=domain, place=where)
-            return await work(scripts, owner, actor)
-
-    return asyncio.run(run())
-
-
-def _place(text: str) -> Place:
-    if text not in (Place.BEFORE, Place.AFTER):
-        raise ConfigurationError(f"{text!r}: a script of a domain or the system runs before or after")
-    return Place(text)
+    return Whose(account) if account else Whose("", domain, system or place or "before")
 
 
 def _clean(text: str) -> str:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from services.cli.context import DEFAULT_DATA, DataOption, database_of
-from services.cli.operator import user
+from services.cli.context import DEFAULT_DATA, DataOption
+from services.cli.operator import UrlOption, everything, perform
 from services.cli.table import print_table
-from shared.db import Work
 from shared.errors import ConfigurationError
-from shared.operations import targets
-from shared.operations.actor import Actor
 from shared.operations.targets import DEFAULT_SECONDS, MAX_SECONDS, Way, make_target
-
-T = TypeVar("T")
 
 target_app = typer.Typer(help="Where mail goes: mailboxes here, a Maildir, an mbox, LMTP, a command.")
 
@@ -49,45 +40,36 @@ def target_set(
         int, typer.Option(min=1, max=MAX_SECONDS, help="Seconds that one delivery may take.")
     ] = DEFAULT_SECONDS,
     data: DataOption = DEFAULT_DATA,
+    url: UrlOption = "",
 ) -> None:
     """Send mail of an account or a domain elsewhere; `store` is its mailboxes here."""
-    _check(account, domain)
-    target = make_target(way, place or [], seconds)
-    whose = _write(data, lambda actor, now: targets.put(actor, account, domain, target, now))
-    print(f"{whose}: {target}")
+    whose, target = _whose(account, domain), make_target(way, place or [], seconds)
+    made = perform(data, url, lambda operator: operator.mail.put_target(whose, target))
+    print(f"{made['whose']}: {target}")
 
 
 @target_app.command("list")
-def target_list(data: DataOption = DEFAULT_DATA) -> None:
+def target_list(data: DataOption = DEFAULT_DATA, url: UrlOption = "") -> None:
     """List the targets that were set; all others have the store."""
-
-    async def run() -> list[tuple[str, targets.Target]]:
-        async with database_of(data) as database:
-            return await database.read(targets.listing)
-
-    found = asyncio.run(run())
-    print_table(
-        ["whose", "kind", "place", "seconds"],
-        [[whose, target.way.value, target.place, str(target.seconds)] for whose, target in found],
-    )
+    found = perform(data, url, lambda operator: everything(operator.mail.targets))
+    found.sort(key=lambda one: ("@" not in one["whose"], one["whose"]))
+    rows = [[one["whose"], one["kind"], " ".join(one["place"]), str(one["seconds"])] for one in found]
+    print_table(["whose", "kind", "place", "seconds"], rows) if rows else print("none")
 
 
 @target_app.command("remove")
-def target_remove(account: AccountOption = "", domain: DomainOption = "", data: DataOption = DEFAULT_DATA) -> None:
+def target_remove(
+    account: AccountOption = "", domain: DomainOption = "", data: DataOption = DEFAULT_DATA, url: UrlOption = ""
+) -> None:
     """Forget the target of an account or a domain."""
-    _check(account, domain)
-    whose = _write(data, lambda actor, now: targets.remove(actor, account, domain, now))
-    print(f"{whose}: removed")
+    whose = _whose(account, domain)
+    gone = perform(data, url, lambda operator: operator.mail.remove_target(whose))
+    print(f"{gone['whose']}: removed")
 
 
-def _check(account: str, domain: str) -> None:
+def _whose(account: str, domain: str) -> str:
     if bool(account) == bool(domain):
         raise ConfigurationError("name an --account or a --domain")
-
-
-def _write(data: Path, work: Callable[[Actor, int], Work[T]]) -> T:
-    async def run() -> T:
-        async with database_of(data) as database:
-            return await database.write(work, Actor(f"cli:{user()}"), time.time_ns() // 1000)
-
-    return asyncio.run(run())
+    if account and "@" not in account:
+        raise ConfigurationError(f"{account} is no address")
+    return account or domain

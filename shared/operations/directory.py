@@ -18,7 +18,7 @@ import orjson
 
 from shared.address import AddressError, normalise_domain
 from shared.db import Database, Rows, Work, load
-from shared.directory import admin, salts
+from shared.directory import Account, admin, salts
 from shared.directory.passwords import hash_password, import_hash
 from shared.errors import ConfigurationError
 from shared.operations.actor import Actor, AlreadyThere, Changed, NotFound
@@ -187,6 +187,14 @@ def account(actor: Actor, address: str) -> Work[dict[str, Any]]:
     if view is None:
         raise NotFound(f"there is no account {address}: see `packetboat account list`")
     return view
+
+
+def own_account(actor: Actor, address: str) -> Work[Account]:
+    """Return the row of an account that is an actor's; NotFound."""
+    rows = yield directory.account_by_address(address=_own_address(actor, address, "account"))
+    if not rows:
+        raise NotFound(f"there is no account {address}: see `packetboat account list`")
+    return Account.from_row(rows[0])
 
 
 def add_account(actor: Actor, address: str, password_hash: str, quota: int, now: int) -> Work[dict[str, Any]]:

@@ -15,6 +15,7 @@ from shared.dns import Resolver
 from shared.operations import audit, directory, queue, sites, tokens
 from shared.operations.actor import Actor, Away
 from shared.operations.bounce import Bounces
+from shared.operations.mail import MailOperator
 from shared.operations.once import Once, once
 from shared.operations.paging import Page, check_limit, decode_cursor, encode_cursor
 from shared.operations.queue import Selection, Yard
@@ -59,6 +60,7 @@ class Operator:
     def __init__(self, office: Office, actor: Actor) -> None:
         self._office = office
         self._actor = actor
+        self.mail = MailOperator(office, actor)
 
     # Domains
 

@@ -114,7 +114,7 @@ class Scripts:
 
     async def owner(self, actor: Actor, *, account: str = "", domain: str = "", place: Place = Place.PERSONAL) -> Owner:
         """Find whose scripts are meant, the system's if neither is named; NotFound."""
-        return await self._database.read(_owner, actor, account, domain, place)
+        return await self._database.read(find_owner, actor, account, domain, place)
 
     async def listing(self, owner: Owner) -> list[StoredScript]:
         """Return an owner's scripts by name."""
@@ -122,33 +122,29 @@ class Scripts:
 
     async def get(self, owner: Owner, name: str) -> bytes:
         """Return a script's content; NotFound."""
-        return await self._database.read(_content, owner, name)
+        return await self._database.read(content_of, owner, name)
 
     async def check(self, content: bytes) -> None:
         """BadScript with everything that is wrong with a script, by this server's language."""
-        if len(content) > MAX_SCRIPT_BYTES:
-            raise QuotaReached("size", f"a script has at most {MAX_SCRIPT_BYTES} octets")
-        errors = await asyncio.to_thread(check, content, language=LANGUAGE)
-        if errors:
-            raise BadScript(errors)
+        await check_script(content)
 
     async def put(self, owner: Owner, name: str, content: bytes, actor: Actor | None = None) -> None:
         """Keep a script, in place of one of the same name; BadScript, QuotaReached."""
         name = own_name(name)
         await self.check(content)
-        await self._database.write(_put, owner, name, content, actor, self._now())
+        await self._database.write(put_script, owner, name, content, actor, self._now())
 
     async def delete(self, owner: Owner, name: str, actor: Actor | None = None) -> None:
         """Delete a script; NotFound, IsActive."""
-        await self._database.write(_delete, owner, name, actor, self._now())
+        await self._database.write(delete_script, owner, name, actor, self._now())
 
     async def rename(self, owner: Owner, old: str, new: str, actor: Actor | None = None) -> None:
         """Give a script another name, it stays active; NotFound, AlreadyThere."""
-        await self._database.write(_rename, owner, old, own_name(new), actor, self._now())
+        await self._database.write(rename_script, owner, old, own_name(new), actor, self._now())
 
     async def activate(self, owner: Owner, name: str, actor: Actor | None = None) -> None:
         """Make a script the active one, or none for ""; NotFound."""
-        await self._database.write(_activate, owner, name, actor, self._now())
+        await self._database.write(activate_script, owner, name, actor, self._now())
 
     async def check_space(self, owner: Owner, name: str, size: int) -> None:
         """QuotaReached if a script of this size could not be kept (RFC 5804 §2.5)."""
@@ -156,10 +152,19 @@ class Scripts:
 
     async def last_error(self, account_id: int) -> LastError | None:
         """Return what last went wrong with an account's scripts."""
-        return await self._database.read(_last_error, account_id)
+        return await self._database.read(last_error_of, account_id)
 
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
+
+
+async def check_script(content: bytes) -> None:
+    """BadScript with everything that is wrong with a script, by this server's language; QuotaReached."""
+    if len(content) > MAX_SCRIPT_BYTES:
+        raise QuotaReached("size", f"a script has at most {MAX_SCRIPT_BYTES} octets")
+    errors = await asyncio.to_thread(check, content, language=LANGUAGE)
+    if errors:
+        raise BadScript(errors)
 
 
 def own_name(text: str) -> str:
@@ -172,11 +177,12 @@ def own_name(text: str) -> str:
 
 def list_scripts(owner: Owner) -> Work[list[StoredScript]]:
     """Return an owner's scripts by name."""
-    rows = yield from _rows(owner)
+    rows = yield from rows_of(owner)
     return [_stored(row) for row in rows]
 
 
-def _owner(actor: Actor, account: str, domain: str, place: Place) -> Work[Owner]:
+def find_owner(actor: Actor, account: str, domain: str, place: Place) -> Work[Owner]:
+    """Find whose scripts are meant, the system's if neither is named; NotFound."""
     if account:
         rows = yield directory_sql.account_by_address(address=account.lower())
         actor.check(account.rpartition("@")[2].lower(), f"account {account}")
@@ -200,7 +206,8 @@ def _around(place: Place) -> Place:
     return place
 
 
-def _rows(owner: Owner) -> Work[Rows]:
+def rows_of(owner: Owner) -> Work[Rows]:
+    """Return the rows of an owner's scripts."""
     if owner.account_id is not None:
         rows = yield sql.of_account(id=owner.account_id, place=owner.place.value)
     elif owner.domain_id is not None:
@@ -210,15 +217,17 @@ def _rows(owner: Owner) -> Work[Rows]:
     return rows
 
 
-def _lock(owner: Owner) -> Work[None]:
+def lock(owner: Owner) -> Work[None]:
+    """Let one change of an owner's scripts come after the other."""
     if owner.account_id is not None:
         yield sql.lock_account(id=owner.account_id)
     elif owner.domain_id is not None:
         yield sql.lock_domain(id=owner.domain_id)
 
 
-def _find(owner: Owner, name: str) -> Work[Any]:
-    rows = yield from _rows(owner)
+def find_script(owner: Owner, name: str) -> Work[Any]:
+    """Return a script's row; NotFound."""
+    rows = yield from rows_of(owner)
     wanted = unicodedata.normalize("NFC", name)
     for row in rows:
         if row["name"] == wanted:
@@ -226,16 +235,18 @@ def _find(owner: Owner, name: str) -> Work[Any]:
     raise NotFound(f"there is no script {name!r}")
 
 
-def _content(owner: Owner, name: str) -> Work[bytes]:
-    row = yield from _find(owner, name)
+def content_of(owner: Owner, name: str) -> Work[bytes]:
+    """Return a script's content; NotFound."""
+    row = yield from find_script(owner, name)
     rows = yield sql.contents(ids=[row["id"]])
     return bytes(rows[0]["content"])
 
 
-def _put(owner: Owner, name: str, content: bytes, actor: Actor | None, now: int) -> Work[None]:
-    yield from _lock(owner)
+def put_script(owner: Owner, name: str, content: bytes, actor: Actor | None, now: int) -> Work[None]:
+    """Keep a script whose name and content were checked; QuotaReached."""
+    yield from lock(owner)
     yield from _check_space(owner, name, len(content))
-    rows = yield from _rows(owner)
+    rows = yield from rows_of(owner)
     known = next((row for row in rows if row["name"] == name), None)
     values = {"hash": hashlib.sha256(content).hexdigest(), "size": len(content), "content": content, "now": now}
     if known is not None:
@@ -246,29 +257,32 @@ def _put(owner: Owner, name: str, content: bytes, actor: Actor | None, now: int)
     yield from _changed(owner, "put", name, known, actor, now)
 
 
-def _delete(owner: Owner, name: str, actor: Actor | None, now: int) -> Work[None]:
-    yield from _lock(owner)
-    row = yield from _find(owner, name)
+def delete_script(owner: Owner, name: str, actor: Actor | None, now: int) -> Work[None]:
+    """Delete a script; NotFound, IsActive."""
+    yield from lock(owner)
+    row = yield from find_script(owner, name)
     if row["active"]:
         raise IsActive(f"{row['name']!r} is the active script: deactivate it first")
     yield sql.delete(id=row["id"])
     yield from _changed(owner, "delete", name, row, actor, now)
 
 
-def _rename(owner: Owner, old: str, new: str, actor: Actor | None, now: int) -> Work[None]:
-    yield from _lock(owner)
-    row = yield from _find(owner, old)
-    rows = yield from _rows(owner)
+def rename_script(owner: Owner, old: str, new: str, actor: Actor | None, now: int) -> Work[None]:
+    """Give a script another name; NotFound, AlreadyThere."""
+    yield from lock(owner)
+    row = yield from find_script(owner, old)
+    rows = yield from rows_of(owner)
     if any(other["name"] == new for other in rows):
         raise AlreadyThere(f"there is a script {new!r} already")
     yield sql.rename(id=row["id"], name=new, now=now)
     yield from _changed(owner, "rename", new, row, actor, now)
 
 
-def _activate(owner: Owner, name: str, actor: Actor | None, now: int) -> Work[None]:
-    yield from _lock(owner)
-    chosen = (yield from _find(owner, name)) if name else None
-    rows = yield from _rows(owner)
+def activate_script(owner: Owner, name: str, actor: Actor | None, now: int) -> Work[None]:
+    """Make a script the active one, or none for ""; NotFound."""
+    yield from lock(owner)
+    chosen = (yield from find_script(owner, name)) if name else None
+    rows = yield from rows_of(owner)
     for row in rows:
         if row["active"] and (chosen is None or row["id"] != chosen["id"]):
             yield sql.set_active(id=row["id"], active=0)
@@ -280,7 +294,7 @@ def _activate(owner: Owner, name: str, actor: Actor | None, now: int) -> Work[No
 def _check_space(owner: Owner, name: str, size: int) -> Work[None]:
     if size > MAX_SCRIPT_BYTES:
         raise QuotaReached("size", f"a script has at most {MAX_SCRIPT_BYTES} octets")
-    rows = yield from _rows(owner)
+    rows = yield from rows_of(owner)
     others = [row for row in rows if row["name"] != name]
     if len(others) >= MAX_SCRIPTS:
         raise QuotaReached("scripts", f"there is room for {MAX_SCRIPTS} scripts")
@@ -293,7 +307,7 @@ def _changed(owner: Owner, what: str, name: str, before: Any, actor: Actor | Non
     if owner.account_id is not None:
         yield sql.forget_error(account_id=owner.account_id)
     if actor is not None:
-        rows = yield from _rows(owner)
+        rows = yield from rows_of(owner)
         after = next((row for row in rows if row["name"] == name), None)
         yield from note(actor, f"script.{what}", f"{owner.label} {name}".strip(), _state(before), _state(after), now)
 
@@ -307,7 +321,8 @@ def _stored(row: Any) -> StoredScript:
     return StoredScript(row["id"], row["name"], bool(row["active"]), row["size"], row["hash"], row["changed_at"])
 
 
-def _last_error(account_id: int) -> Work[LastError | None]:
+def last_error_of(account_id: int) -> Work[LastError | None]:
+    """Return what last went wrong with an account's scripts."""
     rows = yield sql.error_of(account_id=account_id)
     if not rows:
         return None

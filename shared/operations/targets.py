@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import Any
 import orjson
 
 from shared.db import Rows, Work, load
-from shared.directory.admin import own_account
 from shared.directory.directory import find_domain
 from shared.errors import ConfigurationError
-from shared.operations.actor import Actor
+from shared.operations.actor import Actor, NotFound
 from shared.operations.audit import audited
+from shared.operations.condition import ANY, Condition
+from shared.operations.directory import own_account, version_of
+from shared.operations.paging import Filter, Listing, in_domains
 
 DEFAULT_SECONDS = 60
 MAX_SECONDS = 600
@@ -25,6 +27,11 @@ MAX_PLACE = 4096  # characters
 _ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.\-]+)):(\d{1,5})\Z")
 _FIELD = re.compile(r"\{(\w*)\}")
 FIELDS = ("address", "local", "domain")
+TARGETS = Listing(
+    "t.id, a.address, d.name AS domain, t.kind, t.place, t.seconds",
+    "target t LEFT JOIN domain d ON d.id = t.domain_id LEFT JOIN account a ON a.id = t.account_id",
+    ("t.id",),
+)
 
 sql = load("targets")
 
@@ -92,30 +99,41 @@ def filled(text: str, address: str) -> str:
     return _FIELD.sub(lambda found: values[found[1]], text)
 
 
-def put(actor: Actor, account: str, domain: str, target: Target, now: int) -> Work[str]:
-    """Set the target of an account or, if that is "", of a domain; return whose it is. `now` in microseconds."""
-    if account:
-        found = yield from own_account(account)
-        work = _put_account(found.id, target, now)
-        yield from audited(actor, "target.set", found.address, lambda: _of_account(found.id), work, now)
-        return found.address
-    number, name = yield from _domain(domain)
-    work = _put_domain(number, target, now)
-    yield from audited(actor, "target.set", name, lambda: _of_domain(number), work, now)
-    return name
+def page_of_targets(actor: Actor, after: Sequence[Any] | None, limit: int) -> Work[tuple[list[dict[str, Any]], Any]]:
+    """Return a page of targets, in the order in which they were set; all others have the store."""
+    wanted = Filter()
+    if actor.domains is not None:
+        owned = sorted(actor.domains)
+        wanted = in_domains(("a.address",), owned, wanted)
+        wanted = Filter((f"{wanted.conditions[0]} OR d.name IN (:owned...)",), {**wanted.values, "owned": owned})
+    rows, end = yield from TARGETS.rows(wanted, after, limit)
+    return [view_of(row["address"] or row["domain"], _target(row)) for row in rows], end
 
 
-def remove(actor: Actor, account: str, domain: str, now: int) -> Work[str]:
-    """Forget the target of an account or a domain; return whose it was."""
-    if account:
-        found = yield from own_account(account)
-        work, name = _run(sql.remove_of_account(account_id=found.id)), found.address
-        yield from audited(actor, "target.remove", name, lambda: _of_account(found.id), work, now)
-        return name
-    number, name = yield from _domain(domain)
-    work = _run(sql.remove_of_domain(domain_id=number))
-    yield from audited(actor, "target.remove", name, lambda: _of_domain(number), work, now)
-    return name
+def target_of(actor: Actor, whose: str) -> Work[dict[str, Any]]:
+    """Return the target that was set for an account or a domain; NotFound."""
+    owner = yield from _owner(actor, whose)
+    view = yield from owner.state()
+    if view is None:
+        raise NotFound(f"no target was set for {owner.name}: see `packetboat target list`")
+    return view
+
+
+def put(actor: Actor, whose: str, target: Target, now: int, condition: Condition = ANY) -> Work[dict[str, Any]]:
+    """Set the target of an account (its address) or a domain; Changed. `now` in microseconds."""
+    owner = yield from _owner(actor, whose)
+    condition.check((yield from owner.state()))
+    yield from audited(actor, "target.set", owner.name, owner.state, owner.put(target, now), now)
+    return view_of(owner.name, target)
+
+
+def remove(actor: Actor, whose: str, now: int, condition: Condition = ANY) -> Work[dict[str, Any]]:
+    """Forget the target of an account or a domain; return it. NotFound, Changed."""
+    view = yield from target_of(actor, whose)
+    condition.check(view)
+    owner = yield from _owner(actor, whose)
+    yield from audited(actor, "target.remove", owner.name, owner.state, owner.remove(), now)
+    return view
 
 
 def accounts_with_targets(addresses: Iterable[str]) -> Work[dict[str, Target]]:
@@ -123,12 +141,6 @@ def accounts_with_targets(addresses: Iterable[str]) -> Work[dict[str, Target]]:
     rows = yield sql.accounts(addresses=sorted(set(addresses)))
     found = yield from targets_of((row["id"], row["address"]) for row in rows)
     return {row["address"]: found[row["id"]] for row in rows if row["id"] in found}
-
-
-def listing() -> Work[list[tuple[str, Target]]]:
-    """Return whose targets there are: addresses first, domains behind."""
-    rows = yield sql.all_targets()
-    return sorted(((row["whose"], _target(row)) for row in rows), key=lambda pair: ("@" not in pair[0], pair[0]))
 
 
 def has_any() -> Work[bool]:
@@ -174,36 +186,49 @@ def _target(row: Any) -> Target:
     return Target(Way(row["kind"]), row["place"], row["seconds"])
 
 
-def _domain(name: str) -> Work[tuple[int, str]]:
-    domain = yield from find_domain(name.lower())
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """An account (its address), or a domain, whose target it is."""
+
+    name: str
+    number: int
+    is_account: bool
+
+    def state(self) -> Work[dict[str, Any] | None]:
+        if self.is_account:
+            rows = yield sql.target_of_account(account_id=self.number)
+        else:
+            rows = yield sql.target_of_domain(domain_id=self.number)
+        return view_of(self.name, _target(rows[0])) if rows else None
+
+    def put(self, target: Target, now: int) -> Work[None]:
+        yield from self.remove()
+        values = {"kind": target.way.value, "place": target.place, "seconds": target.seconds, "now": now}
+        if self.is_account:
+            yield sql.set_of_account(account_id=self.number, **values)
+        else:
+            yield sql.set_of_domain(domain_id=self.number, **values)
+
+    def remove(self) -> Work[None]:
+        if self.is_account:
+            yield sql.remove_of_account(account_id=self.number)
+        else:
+            yield sql.remove_of_domain(domain_id=self.number)
+
+
+def _owner(actor: Actor, whose: str) -> Work[_Owner]:
+    if "@" in whose:
+        account = yield from own_account(actor, whose)
+        return _Owner(account.address, account.id, True)
+    actor.check(whose.lower(), f"domain {whose}")
+    domain = yield from find_domain(whose.lower())
     if domain is None:
-        raise ConfigurationError(f"there is no domain {name}: see `packetboat domain list`")
-    return domain.id, domain.name
+        raise NotFound(f"there is no domain {whose}: see `packetboat domain list`")
+    return _Owner(domain.name, domain.id, False)
 
 
-def _put_account(account_id: int, target: Target, now: int) -> Work[None]:
-    yield sql.remove_of_account(account_id=account_id)
-    values = {"kind": target.way.value, "place": target.place, "seconds": target.seconds, "now": now}
-    yield sql.set_of_account(account_id=account_id, **values)
-
-
-def _put_domain(domain_id: int, target: Target, now: int) -> Work[None]:
-    yield sql.remove_of_domain(domain_id=domain_id)
-    values = {"kind": target.way.value, "place": target.place, "seconds": target.seconds, "now": now}
-    yield sql.set_of_domain(domain_id=domain_id, **values)
-
-
-def _of_account(account_id: int) -> Work[Any]:
-    return _told((yield sql.target_of_account(account_id=account_id)))
-
-
-def _of_domain(domain_id: int) -> Work[Any]:
-    return _told((yield sql.target_of_domain(domain_id=domain_id)))
-
-
-def _told(rows: Rows) -> Any:
-    return str(_target(rows[0])) if rows else None
-
-
-def _run(statement: Any) -> Work[None]:
-    yield statement
+def view_of(whose: str, target: Target) -> dict[str, Any]:
+    """Return a target as the API tells it."""
+    words = orjson.loads(target.place) if target.way is Way.COMMAND else [target.place] if target.place else []
+    view = {"whose": whose, "kind": target.way.value, "place": words, "seconds": target.seconds}
+    return {**view, "version": version_of(view)}

@@ -38,8 +38,16 @@ class Scope(StrEnum):
     QUEUE_READ = "queue:read"  # what waits, statistics, sites, workers
     QUEUE_WRITE = "queue:write"
     TRACE_READ = "trace:read"  # ledger, trace, rejected mail
+    QUARANTINE_READ = "quarantine:read"  # mail that was kept back, its content too
+    QUARANTINE_WRITE = "quarantine:write"
+    MAIL_READ = "mail:read"  # Sieve scripts, retention, targets, mailboxes and their sharing
+    MAIL_WRITE = "mail:write"
+    TARGETS_WRITE = "targets:write"  # paths, servers and commands that mail goes to
     AUDIT_READ = "audit:read"
     TOKENS = "tokens"  # make and revoke tokens
+
+
+STACK_WIDE = frozenset({Scope.TARGETS_WRITE, Scope.AUDIT_READ, Scope.TOKENS})  # never given for some domains
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,7 @@ def _checked(new: NewToken) -> NewToken:
         domains = sorted({normalise_domain(domain) for domain in new.domains})
     except AddressError as error:
         raise ConfigurationError(str(error)) from None
-    stack_wide = {Scope.TOKENS, Scope.AUDIT_READ} & set(new.scopes)
+    stack_wide = STACK_WIDE & set(new.scopes)
     if domains and stack_wide:
         raise ConfigurationError(f"{min(stack_wide)} is about all domains: it can't be given for some")
     return NewToken(new.name, sorted(set(new.scopes)), domains, new.days)

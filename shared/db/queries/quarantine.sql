@@ -8,12 +8,6 @@ VALUES :rows... ON CONFLICT (entry, recipient) DO UPDATE SET at = excluded.at, s
 -- name: known
 SELECT entry, recipient FROM quarantine WHERE entry IN (:entries...)
 
--- name: page
-SELECT q.entry, q.recipient, q.at, q.scanner, q.reason, q.sender, q.subject, q.size FROM quarantine q
-WHERE (q.at, q.entry, q.recipient) > (:at, :entry, :recipient) AND EXISTS (SELECT 1 FROM pending p
-  WHERE p.entry = q.entry AND p.recipient = q.recipient AND p.held = 1)
-ORDER BY q.at, q.entry, q.recipient LIMIT :limit
-
 -- name: of_entries
 SELECT q.entry, q.recipient, q.at, q.scanner, q.reason, q.sender, q.subject, q.size, p.target, p.message_id,
   s.name AS segment, p.position, p.length, p.body, p.inline_size, p.size AS octets, p.large

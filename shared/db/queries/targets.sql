@@ -6,11 +6,6 @@ SELECT t.account_id, d.name AS domain, t.kind, t.place, t.seconds
 FROM target t LEFT JOIN domain d ON d.id = t.domain_id
 WHERE t.account_id IN (:accounts...) OR d.name IN (:domains...)
 
--- name: all_targets
-SELECT coalesce(a.address, d.name) AS whose, t.kind, t.place, t.seconds
-FROM target t LEFT JOIN domain d ON d.id = t.domain_id LEFT JOIN account a ON a.id = t.account_id
-ORDER BY t.account_id, d.name
-
 -- name: target_of_account
 SELECT kind, place, seconds FROM target WHERE account_id = :account_id
 

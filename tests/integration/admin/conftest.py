@@ -26,7 +26,7 @@ from shared.operations.actor import Actor
 from shared.operations.bounce import Bounces
 from shared.operations.operator import Office, Operator
 from shared.operations.queue import Yard
-from shared.operations.tokens import NewToken, Scope, add_token
+from shared.operations.tokens import STACK_WIDE, NewToken, Scope, add_token
 from shared.operations.waiting import RedisFresh
 from shared.queue.delivery import Item, Queue
 from shared.queue.sites import Sites
@@ -56,7 +56,7 @@ class Stack:
 
     async def token(self, *scopes: str, domains: tuple[str, ...] = ()) -> str:
         """Make a token; all scopes by default."""
-        wanted = scopes or tuple(scope for scope in Scope if not domains or scope not in ("tokens", "audit:read"))
+        wanted = scopes or tuple(scope for scope in Scope if not domains or scope not in STACK_WIDE)
         made = await add_token(self.database, ROOT, NewToken(f"t{ids.new_id()}", wanted, domains))
         return str(made["token"])
 

@@ -79,8 +79,12 @@ async def test_rules_are_kept_listed_and_removed(world):
     await rule(world, "\\Junk", 7)
     await rule(world, "\\Junk", 8)
     await rule(world, "inbox", 3, "u0@a.test")
-    listed = await world.database.read(operations.listing)
-    assert sorted(listed) == [("all accounts", "\\Junk", 8), ("u0@a.test", "INBOX", 3)]
+    listed, end = await world.database.read(operations.page_of_rules, ACTOR, "", None, 10)
+    assert sorted((one["account"], one["mailbox"], one["days"]) for one in listed) == [
+        ("", "\\Junk", 8),
+        ("u0@a.test", "INBOX", 3),
+    ]
+    assert end is None
     await world.database.write(operations.remove, ACTOR, "", "\\junk", now())
     for account, name, days in (("", "\\Nothing", 1), ("", "a//b", 1), ("x@a.test", "INBOX", 1), ("", "Trash", -1)):
         with pytest.raises(ConfigurationError):

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from shared.maillog import MailLog
 from shared.message.verdict import Action, Change, HeaderChange, Verdict
 from shared.operations import quarantine
 from shared.operations.actor import Actor
+from shared.operations.quarantine import Kept
 from tests.integration.mda.conftest import MESSAGE, Office
 
 VIRUS = Verdict("clamav", Action.QUARANTINE, kind="clamav", virus="Eicar", looked_for_viruses=True)
@@ -47,6 +49,10 @@ class Fixed:
 
     async def close(self) -> None:
         pass
+
+
+async def kept_back(office: Office) -> list[dict[str, Any]]:
+    return (await quarantine.page_of_quarantine(office.database, ACTOR, Kept(), "", 100)).items
 
 
 def config(when_down: str = "skip") -> CommandConfig:
@@ -92,15 +98,15 @@ async def test_a_virus_is_kept_back_until_it_is_released(office: Office) -> None
     await office.work()
     assert await office.inbox("bob") == []
     assert await office.ledger(item.entry) == {}
-    (row,) = await quarantine.kept_back(office.database)
+    (row,) = await kept_back(office)
     assert (row["entry"], row["recipient"], row["reason"]) == (item.entry, "bob@b.test", "clamav: virus Eicar")
-    shown = await quarantine.show(office.database, office.reader, item.entry.lower())
+    shown = await quarantine.show(office.database, office.reader, ACTOR, item.entry.lower())
     assert "Subject: hello" in shown["header"]
-    assert await quarantine.source(office.database, office.reader, item.entry) == MESSAGE
-    assert await quarantine.release(office.database, office.queue, ACTOR, [item.entry]) == 1
+    assert await quarantine.source(office.database, office.reader, ACTOR, item.entry) == MESSAGE
+    assert await quarantine.release(office.database, office.queue, ACTOR, Kept.of_entries([item.entry])) == 1
     await office.work()
     assert len(await office.inbox("bob")) == 1
-    assert await quarantine.kept_back(office.database) == []
+    assert await kept_back(office) == []
     assert await office.query("SELECT 1 FROM pending") == []
     now = 2**62
     await prune_quarantine(office.database, 0, now)
@@ -112,13 +118,13 @@ async def test_what_is_deleted_or_too_old_is_in_the_ledger(office: Office) -> No
     courier_with(office, Panel([(config(), Fixed(VIRUS))]))
     first, second = await office.accept("bob"), await office.accept("bob", "alice")
     await office.work()
-    assert await quarantine.delete(office.database, ACTOR, [first.entry]) == 1
+    assert await quarantine.delete(office.database, ACTOR, Kept.of_entries([first.entry])) == 1
     assert await office.ledger(first.entry) == {"bob@b.test": "discarded"}
     assert await prune_quarantine(office.database, 2**62, 2**62) == 2
     assert await office.ledger(second.entry) == {"bob@b.test": "discarded", "alice@b.test": "discarded"}
     assert await office.query("SELECT 1 FROM pending") == []
     with pytest.raises(ConfigurationError):
-        await quarantine.delete(office.database, ACTOR, [first.entry])
+        await quarantine.delete(office.database, ACTOR, Kept.of_entries([first.entry]))
 
 
 async def test_discard_is_on_record(office: Office) -> None:
@@ -136,7 +142,7 @@ async def test_a_scanner_that_is_down_has_its_policy(office: Office, policy: str
     await office.accept("bob")
     await office.work()
     messages, delayed = await office.inbox("bob"), (await office.depth())[2]
-    kept = await quarantine.kept_back(office.database)
+    kept = await kept_back(office)
     assert (len(messages), delayed, len(kept)) == {"skip": (1, 0, 0), "tempfail": (0, 1, 0), "hold": (0, 0, 1)}[policy]
     if messages:
         assert b"X-Packetboat-Unscanned: s\r\n" in messages[0]
@@ -209,9 +215,9 @@ async def test_a_filter_redirects_rejects_discards_and_keeps_back(
     assert {row["recipient"]: row["outcome"] for row in ledger} == {
         "r@b.test": "redirected", "s@b.test": "bounced", "d@b.test": "discarded",
     }  # fmt: skip
-    (row,) = await quarantine.kept_back(office.database)
+    (row,) = await kept_back(office)
     assert (row["recipient"], row["scanner"]) == ("q@b.test", "a")
-    await quarantine.release(office.database, office.queue, ACTOR, [item.entry])
+    await quarantine.release(office.database, office.queue, ACTOR, Kept.of_entries([item.entry]))
     await office.work()
     assert len(await office.inbox("q")) == 1
 
@@ -244,7 +250,7 @@ async def test_a_bad_filter_has_its_policy(
     outcome = (
         len(await office.inbox("bob")),
         (await office.depth())[2],
-        len(await quarantine.kept_back(office.database)),
+        len(await kept_back(office)),
     )
     assert outcome == {"skip": (1, 0, 0), "tempfail": (0, 1, 0), "hold": (0, 0, 1)}[policy]
     (view,) = folder.views()

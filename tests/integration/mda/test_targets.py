@@ -26,7 +26,7 @@ async def send_to(
     office, way: Way, *words: str, account: str = "ann@b.test", domain: str = "", seconds: int = 30
 ) -> None:
     target = make_target(way, list(words), seconds)
-    await office.database.write(targets.put, ACTOR, account, domain, target, time.time_ns() // 1000)
+    await office.database.write(targets.put, ACTOR, account or domain, target, time.time_ns() // 1000)
 
 
 async def work(office) -> None:
@@ -272,7 +272,7 @@ async def test_who_gets_a_mailbox_here_again_gets_what_was_waiting(office):
     await send_to(office, Way.LMTP, "127.0.0.1:1")
     await office.accept("ann", message=BODY)
     await work(office)
-    await office.database.write(targets.remove, ACTOR, "ann@b.test", "", time.time_ns() // 1000)
+    await office.database.write(targets.remove, ACTOR, "ann@b.test", time.time_ns() // 1000)
     office.courier._targets._none_until = 0.0
     await office.queue.promote(time.time() + 3600, 10)
     await work(office)
@@ -284,10 +284,10 @@ async def test_listing_and_mistakes(office):
     await office.account("ann")
     await send_to(office, Way.LMTP, "[::1]:24")
     await send_to(office, Way.COMMAND, "/bin/cat", account="", domain="b.test")
-    listed = await office.database.read(targets.listing)
-    assert [(whose, str(target)) for whose, target in listed] == [
-        ("ann@b.test", "lmtp:[::1]:24"),
-        ("b.test", 'command:["/bin/cat"]'),
+    listed, _ = await office.database.read(targets.page_of_targets, ACTOR, None, 10)
+    assert [(one["whose"], one["kind"], one["place"]) for one in listed] == [
+        ("ann@b.test", "lmtp", ["[::1]:24"]),
+        ("b.test", "command", ["/bin/cat"]),
     ]
     audit = await office.query("SELECT action FROM audit ORDER BY id")
     assert [row["action"] for row in audit] == ["target.set", "target.set"]

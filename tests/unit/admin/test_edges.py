@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from services.admin.settings import AdminSettings
-from services.cli.remote import connect
+from services.cli.api_client import connect
 from services.cli.top import Rates, screen
 from shared.config import load_settings
 from shared.errors import ConfigurationError
