@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
 
 from services.access.connection import Connection
 from services.access.desk import Desk
@@ -41,6 +39,7 @@ from shared.queue.delivery import Queue, new_consumer
 from shared.queue.notify import Publisher, Subscriber
 from shared.queue.throttle import LoginThrottle
 from shared.queue.upkeep import watch_epoch
+from shared.tasks import EndProcess, Tasks
 from shared.volume import journal_writer
 
 DOORS = (
@@ -66,15 +65,14 @@ class AccessWorker:
         index: int,
         *,
         verified: VerifiedPasswords | None = None,
-        end_process: Callable[[int], object] = os._exit,
+        end_process: EndProcess = os._exit,
     ) -> None:
         self._settings = settings
         self._index = index
         self._verified = verified
-        self._end_process = end_process
         self._log = MailLog("access")
         self._listeners: list[Listener] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(self._log, end_process, last_words=LAST_WORDS)
 
     async def start(self) -> None:
         """Open the journal, connect, listen."""
@@ -83,14 +81,14 @@ class AccessWorker:
         self._database = await connect_database(settings.sql)
         self._directory = Directory(self._database, algorithms=settings.scram, verified=self._verified)
         self._redis = connect_redis(settings.redis)
-        self._journal = journal_writer(settings, f"access-{self._index}", self._give_up)
+        self._journal = journal_writer(settings, f"access-{self._index}", self._tasks.give_up)
         await self._journal.open()
         self._reader = Reader(settings.journal)
         self._announcer = Announcer(Publisher(self._redis))
         self._subscriber = Subscriber(self._redis)
         self._desk = self._make_desk(tls)
         if self._desk.training is not None:
-            self._run(self._desk.training.run())
+            self._tasks.run(self._desk.training.run())
         queue = Queue(self._redis, new_consumer("access"))
         for work in (
             self._announcer.run(),
@@ -99,7 +97,7 @@ class AccessWorker:
             watch_epoch(queue, self._journal.epoch_changed),
             self._sweep(),
         ):
-            self._run(work)
+            self._tasks.run(work)
         await self._listen()
 
     @property
@@ -125,9 +123,7 @@ class AccessWorker:
         await self._end_sessions(self._settings.grace_period * FINISHING_SHARE)
         await asyncio.gather(*self._desk.leftovers, return_exceptions=True)  # while Redis and the journal are open
         await self._journal.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         self._reader.close()
         await self._redis.aclose()
         await self._database.close()
@@ -200,19 +196,6 @@ class AccessWorker:
         for connection in list(connections):
             connection.abort()
         await _until_empty(connections, 1.0)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._check_task)
-        self._tasks.append(task)
-
-    def _check_task(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            self._give_up(task.exception() or RuntimeError("a task that never ends has ended"))
-
-    def _give_up(self, error: BaseException) -> None:
-        self._log.trouble("giving up", error=repr(error))
-        asyncio.get_running_loop().call_later(LAST_WORDS, self._end_process, 1)
 
 
 async def _until_empty(connections: set[Connection], patience: float) -> None:

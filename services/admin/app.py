@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -30,6 +29,7 @@ from shared.queue.delivery import Queue, new_consumer
 from shared.queue.outbox import Outbox
 from shared.queue.sites import Sites
 from shared.queue.upkeep import watch_epoch
+from shared.tasks import EndProcess, Tasks
 from shared.volume import journal_writer
 
 IDLE = 30  # seconds that a connection may be silent between two requests
@@ -42,13 +42,12 @@ STARTING = 10.0  # seconds until the listener must be there
 class AdminWorker:
     """Serves the API; `end_process` is what a failed journal calls (its errors must not be retried)."""
 
-    def __init__(self, settings: AdminSettings, index: int, *, end_process: Callable[[int], object] = os._exit) -> None:
+    def __init__(self, settings: AdminSettings, index: int, *, end_process: EndProcess = os._exit) -> None:
         self._settings = settings
         self._index = index
-        self._end_process = end_process
         self._log = MailLog("admin")
-        self._tasks: list[asyncio.Task[None]] = []
-        self._draining = False
+        self._tasks = Tasks(self._log, end_process)
+        self._serving = Tasks(self._log, end_process)
 
     async def start(self) -> None:
         """Open the journal, connect, listen."""
@@ -58,13 +57,13 @@ class AdminWorker:
         self._redis = connect_redis(settings.redis)
         self._queue = Queue(self._redis, new_consumer("admin"))
         self._outbox = Outbox(self._queue)
-        self._journal = journal_writer(settings, f"admin-{self._index}", self._give_up, may_use_reserve=True)
+        self._journal = journal_writer(settings, f"admin-{self._index}", self._tasks.give_up, may_use_reserve=True)
         await self._journal.open()
         self._reader = Reader(settings.journal)
         self._directory = Directory(self._database)
-        self._run(self._outbox.run())
-        self._run(watch_epoch(self._queue, self._journal.epoch_changed))
-        self._run(keep_measuring(self._database, self._queue, settings, settings.admin_metrics_interval))
+        self._tasks.run(self._outbox.run())
+        self._tasks.run(watch_epoch(self._queue, self._journal.epoch_changed))
+        self._tasks.run(keep_measuring(self._database, self._queue, settings, settings.admin_metrics_interval))
         await self._serve(tls)
 
     async def problems(self) -> list[str]:
@@ -80,15 +79,12 @@ class AdminWorker:
     async def drain(self) -> None:
         """Accept no more, let requests under way end, seal the segment, disconnect."""
         grace = self._settings.grace_period
-        self._draining = True
         self._server.should_exit = True
-        await asyncio.wait([self._serving], timeout=grace * FINISHING_SHARE)
+        await self._serving.finish(grace * FINISHING_SHARE)
         with contextlib.suppress(TemporaryFailure):  # what isn't sealed now is sealed by the sweep
             await self._journal.close()
         await self._outbox.drain(grace * PUSHING_SHARE)
-        for task in (self._serving, *self._tasks):
-            task.cancel()
-        await asyncio.gather(self._serving, *self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         self._reader.close()
         await self._redis.aclose()
         await self._database.close()
@@ -128,29 +124,15 @@ class AdminWorker:
             config.ssl_context_factory = lambda _config, _default: context
         self._server = _Server(config)
         sockets = [bind(endpoint) for endpoint in parse_listen(settings.addresses, settings.port)]
-        self._serving = asyncio.create_task(self._server.serve(sockets=sockets))
-        self._serving.add_done_callback(self._check_task)
+        self._serving.run(self._server.serve(sockets=sockets))
         async with asyncio.timeout(STARTING):
-            while not self._server.started and not self._serving.done():
+            while not self._server.started:
                 await asyncio.sleep(0.01)
 
     def _tls(self) -> TlsContexts:
         settings = self._settings
         sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
         return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._check_task)
-        self._tasks.append(task)
-
-    def _check_task(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and not self._draining:
-            self._give_up(task.exception() or RuntimeError("a task that never ends has ended"))
-
-    def _give_up(self, error: BaseException) -> None:
-        self._log.trouble("giving up", error=repr(error))
-        self._end_process(1)
 
 
 class _Server(uvicorn.Server):

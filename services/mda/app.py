@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
 
 from services.mda.children import Children
 from services.mda.courier import Courier, Limits, Stuck
@@ -35,6 +33,7 @@ from shared.queue.notify import Publisher
 from shared.queue.outbox import Outbox
 from shared.queue.recovery import Sweep
 from shared.queue.upkeep import AWAY, Sweeper, keep_promoting, keep_pruning, watch_epoch
+from shared.tasks import EndProcess, Tasks
 from shared.volume import journal_writer
 
 READ_BLOCK_MS = 1_000  # a draining worker waits as long for its last read
@@ -48,15 +47,14 @@ PUSHING_SHARE = 0.2  # … and for children on their way to Redis, which the swe
 class MdaWorker:
     """Delivers mail; `end_process` is what a failed journal or a stuck thread calls."""
 
-    def __init__(self, settings: MdaSettings, index: int, *, end_process: Callable[[int], object] = os._exit) -> None:
+    def __init__(self, settings: MdaSettings, index: int, *, end_process: EndProcess = os._exit) -> None:
         self._settings = settings
         self._index = index
-        self._end_process = end_process
         self._log = MailLog("mda")
         self._stopping = False
         self._trouble: dict[int, str] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._loops: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(self._log, end_process)
+        self._loops = Tasks(self._log, end_process)
         self._reclaimed = 0.0
 
     async def start(self) -> None:
@@ -68,7 +66,7 @@ class MdaWorker:
         self._queue = Queue(self._redis, new_consumer("mda"), lease_ms=lease_ms)
         self._outbox = Outbox(self._queue)
         self._reader = Reader(settings.journal)
-        self._writer = journal_writer(settings, f"mda-{self._index}", self._give_up, may_use_reserve=True)
+        self._writer = journal_writer(settings, f"mda-{self._index}", self._tasks.give_up, may_use_reserve=True)
         await self._writer.open()
         announcer = Announcer(Publisher(self._redis))
         names = ClientNames(Resolver(settings.resolver))
@@ -76,20 +74,20 @@ class MdaWorker:
         self._panel = make_panel(scanners, Place.MDA, settings.name, names)
         self._folder = self._filter_folder()
         if self._folder is not None:
-            self._run(keep_telling(self._redis, self._folder))
+            self._tasks.run(keep_telling(self._redis, self._folder))
         trainer = Trainer(scanners, self._database, self._redis, self._reader, settings.name)
         if trainer.is_wanted:
-            self._run(trainer.run())
+            self._tasks.run(trainer.run())
         self._courier = self._make_courier(announcer)
-        self._run(self._outbox.run())
-        self._run(announcer.run())
-        self._run(keep_promoting(self._queue))
-        self._run(keep_pruning(self._queue))
-        self._run(watch_epoch(self._queue, self._writer.epoch_changed))
+        self._tasks.run(self._outbox.run())
+        self._tasks.run(announcer.run())
+        self._tasks.run(keep_promoting(self._queue))
+        self._tasks.run(keep_pruning(self._queue))
+        self._tasks.run(watch_epoch(self._queue, self._writer.epoch_changed))
         sweep = Sweep(self._database, self._queue, settings.journal, self._reader, open_age=settings.open_age)
-        self._run(Sweeper(self._queue, sweep, interval=settings.sweep_interval).run())
+        self._tasks.run(Sweeper(self._queue, sweep, interval=settings.sweep_interval).run())
         interval = settings.mda_maintenance_interval
-        self._run(
+        self._tasks.run(
             keep_maintaining(
                 self._database,
                 self._redis,
@@ -102,7 +100,7 @@ class MdaWorker:
             )
         )
         for slot in range(settings.mda_parallel):
-            self._loops.append(self._watched(self._take_work(slot)))
+            self._loops.run(self._take_work(slot))
 
     async def problems(self) -> list[str]:
         """Say why mail isn't being delivered."""
@@ -114,12 +112,11 @@ class MdaWorker:
         """Take no more work, finish what is under way or give it back, push what is left to push."""
         grace = self._settings.grace_period
         self._stopping = True
-        _, late = await asyncio.wait(self._loops, timeout=grace * FINISHING_SHARE)
-        await _cancel(late)
+        await self._loops.finish(grace * FINISHING_SHARE)
         await self._courier.drain(grace * TARGETS_SHARE)
         await self._writer.close()
         await self._outbox.drain(grace * PUSHING_SHARE)
-        await _cancel(self._tasks)
+        await self._tasks.cancel()
         await self._panel.close()
         if self._folder is not None:
             await self._folder.close()
@@ -189,27 +186,3 @@ class MdaWorker:
             return None
         limits = FilterLimits(settings.mda_filter_time, settings.mda_filter_memory, settings.mda_filter_processes)
         return FilterFolder(settings.filter_folder, limits)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(self._watched(work))
-
-    def _watched(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._check_task)
-        return task
-
-    def _check_task(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or (self._stopping and task.exception() is None):
-            return
-        self._give_up(task.exception() or RuntimeError("a task that never ends has ended"))
-
-    def _give_up(self, error: BaseException) -> None:
-        self._log.trouble("giving up", error=repr(error))
-        self._end_process(1)
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

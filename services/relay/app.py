@@ -7,8 +7,6 @@ import contextlib
 import ipaddress
 import os
 import ssl
-from collections.abc import Coroutine
-from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -36,6 +34,7 @@ from shared.queue.recovery import Sweep
 from shared.queue.sites import SiteLease, Sites
 from shared.queue.upkeep import Sweeper, keep_promoting, keep_pruning, watch_epoch
 from shared.smtp.client import ClientOptions, Credentials, Dialect, TlsPolicy
+from shared.tasks import Tasks
 from shared.volume import journal_writer
 
 BUSY_WAIT = 0.05  # seconds until a site with much work is given a further connection
@@ -45,7 +44,6 @@ EXPIRE_INTERVAL = 60.0  # seconds between looks at cached files of removed segme
 DRAIN_INTAKE = 5.0  # seconds for reads that are under way, Redis may be away
 PATIENCE = 0.6  # share of the grace period that other hosts are given
 DRAIN_OUTBOX = 2.0  # seconds for notifications to reach the queue
-EXIT_POISONED = 75  # EX_TEMPFAIL: the volume failed, the parent restarts us
 
 
 class RelayWorker:
@@ -55,7 +53,8 @@ class RelayWorker:
         self._settings = settings
         self._index = index
         self._log = MailLog("relay")
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks = Tasks(self._log)
+        self._takers = Tasks(self._log)
         self._runs: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(settings.relay_connections)
         self._engine: Engine | None = None
@@ -69,7 +68,7 @@ class RelayWorker:
         lease_ms = int(settings.queue_lease * 1000)
         self._queue = Queue(redis, new_consumer("relay"), lease_ms=lease_ms)
         self._writer = journal_writer(
-            settings, f"relay-{self._index}-{os.getpid()}", self._poisoned, may_use_reserve=True
+            settings, f"relay-{self._index}-{os.getpid()}", self._tasks.give_up, may_use_reserve=True
         )
         await self._writer.open()
         self._outbox = Outbox(self._queue)
@@ -100,22 +99,18 @@ class RelayWorker:
                 await self._queue.redis.ping()
         except (RedisError, OSError, TimeoutError) as error:
             problems.append(f"Redis: {error}")
-        problems += [f"{task.get_name()} has ended" for task in self._tasks if task.done()]
         return problems
 
     async def drain(self) -> None:
         """Finish the transactions under way, record them and give everything else back."""
         assert self._engine is not None
         self._engine.stopping.set()
-        working = [task for task in self._tasks if task.get_name() in ("intake", "dispatch")]
-        await asyncio.wait(working, timeout=DRAIN_INTAKE)
+        await self._takers.finish(DRAIN_INTAKE)
         if self._runs:
             await asyncio.wait(self._runs, timeout=self._settings.grace_period * PATIENCE)
         await self._cut_off()
         await self._outbox.drain(DRAIN_OUTBOX)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         with contextlib.suppress(TemporaryFailure):  # what isn't sealed now is sealed by the sweep
             await self._writer.close()
         await self._database.close()
@@ -128,40 +123,21 @@ class RelayWorker:
         if self._runs:
             await asyncio.wait(self._runs)
 
-    def _poisoned(self, error: Exception) -> None:
-        """A write to the journal failed: nothing can be journaled by this process any more (DESIGN §3)."""
-        self._log.trouble("journal failed", error=str(error))
-        os._exit(EXIT_POISONED)
-
     def _begin(self, engine: Engine, reader: Reader) -> None:
         sweep = Sweep(self._database, self._queue, self._settings.journal, reader, open_age=self._settings.open_age)
-        self._spawn("setup", self._set_up())
-        self._spawn("record", self._recorder.run())
-        self._spawn("outbox", self._outbox.run())
-        self._spawn("intake", Intake(engine).run())
-        self._spawn("dispatch", self._dispatch(engine))
-        self._spawn("promote", keep_promoting(self._queue))
-        self._spawn("prune", keep_pruning(self._queue))
-        self._spawn("sweep", Sweeper(self._queue, sweep, interval=self._settings.sweep_interval).run())
-        self._spawn("epoch", watch_epoch(self._queue, self._writer.epoch_changed))
-        self._spawn("expire", _keep_expiring(reader))
-        self._spawn("throttles", self._throttles.keep_reading(self._database, engine.sites))
-
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._ended)
-        if name != "setup":
-            self._tasks.append(task)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        """A task that fails takes the process with it: the parent starts another."""
-        if not task.cancelled() and (error := task.exception()):
-            self._log.trouble("task failed", task=task.get_name(), error=repr(error), exc_info=error)
-            os._exit(1)
-
-    async def _set_up(self) -> None:
-        with contextlib.suppress(RedisError, OSError):  # a read makes the groups as well
-            await self._queue.setup()
+        for work in (
+            self._recorder.run(),
+            self._outbox.run(),
+            keep_promoting(self._queue),
+            keep_pruning(self._queue),
+            Sweeper(self._queue, sweep, interval=self._settings.sweep_interval).run(),
+            watch_epoch(self._queue, self._writer.epoch_changed),
+            _keep_expiring(reader),
+            self._throttles.keep_reading(self._database, engine.sites),
+        ):
+            self._tasks.run(work)
+        self._takers.run(Intake(engine).run())
+        self._takers.run(self._dispatch(engine))
 
     async def _dispatch(self, engine: Engine) -> None:
         """Lease slots of sites and start runs, as long as connections are left."""
