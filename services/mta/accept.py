@@ -37,6 +37,9 @@ class Journal(Protocol):
 
     async def check_space(self) -> None: ...
 
+    @property
+    def has_space(self) -> bool: ...
+
 
 class Screen(Protocol):
     """Scanners and milters, which may change a message or refuse it."""
@@ -66,6 +69,11 @@ class Acceptance:
     async def check_space(self) -> None:
         """JournalFull or JournalFailed when nothing can be taken now: better said before the text."""
         await self._journal.check_space()
+
+    @property
+    def has_space(self) -> bool:
+        """Whether `check_space` would find nothing wrong, as far as that is known without waiting."""
+        return self._journal.has_space
 
     def begin_upload(self, entry: str) -> LargeUpload:
         """Begin the file of a large message."""

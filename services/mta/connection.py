@@ -88,7 +88,10 @@ class Connection(SMTP):
     def data_received(self, data: bytes) -> None:
         """Take what the client sends."""
         self._heard = self.loop.time()
-        self._input.feed(data)
+        if self._idle and self._input.is_empty:
+            data = self._obey_at_once(data)
+        if data:
+            self._input.feed(data)
 
     def eof_received(self) -> bool:
         """Read what is there to the end; the client may still hear replies, but not over TLS."""
@@ -191,6 +194,10 @@ class Connection(SMTP):
     @abstractmethod
     async def _obey(self, line: bytes) -> None:
         """Carry a command out; a MailFailure is its refusal."""
+
+    def _obey_at_once(self, data: bytes) -> bytes:
+        """Carry out commands for which nothing has to be waited, and return what is left for `_obey`."""
+        return data
 
     def _check_patience(self) -> None:
         if self._leaving and self._transaction is None:

@@ -32,6 +32,11 @@ class Input:
         self._ended = False
         self._paused = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is here that wasn't read."""
+        return not self._data and not self._gathered
+
     def feed(self, data: bytes) -> None:
         """Take what has arrived."""
         if self._tail is not None:
@@ -39,6 +44,7 @@ class Input:
             self._gathered_size += len(data)
             if not self._is_text_enough(self._tail, data):
                 return
+            self._tail = None
             data = self._all_gathered()
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
@@ -46,6 +52,11 @@ class Input:
             self._paused = True
             self.transport.pause_reading()
         self._wake()
+
+    def hold(self, line: bytes, after: bytes, limit: int, until: float) -> None:
+        """Keep a line back until the text that follows it is here, or a good piece of that; see `more_text`."""
+        self._data, self._at = line, 0
+        self._tail, self._enough, self._until = after, min(limit, TEXT_PIECE), until
 
     def end(self) -> None:
         """No more will come; what is there can still be read."""

@@ -18,6 +18,8 @@ class AddressBook(Protocol):
 
     async def verify(self, address: Address) -> Verdict: ...
 
+    def verified(self, address: Address) -> Verdict | None: ...
+
     async def may_send_as(self, account: Account, address: Address) -> bool: ...
 
 
@@ -52,6 +54,18 @@ class Recipients:
             lane = await self._lane(client, address)
             transaction.recipients[key] = Recipient(written, lane, rcpt.orcpt, rcpt.notify)
 
+    def add_at_once(self, client: Client, transaction: Transaction, rcpt: Rcpt) -> bool:
+        """Do what `add` does if the directory says yes without waiting; False, and nothing done, otherwise."""
+        address = rcpt.recipient
+        if address is None or len(transaction.recipients) >= self._limits.recipients:
+            return False
+        lane = _lane_of(self._directory.verified(address), client)
+        if lane is None:
+            return False
+        written = str(address)
+        transaction.recipients.setdefault(written.lower(), Recipient(written, lane, rcpt.orcpt, rcpt.notify))
+        return True
+
     async def place(self, text: str) -> Recipient | None:
         """Return a recipient that the operator's milter adds, wherever it lies; None where nothing can be delivered."""
         try:
@@ -65,13 +79,10 @@ class Recipients:
 
     async def _lane(self, client: Client, address: Address) -> Lane:
         verdict = await self._directory.verify(address)
-        if verdict is Verdict.LOCAL:
-            return Lane.DELIVERY
-        if verdict is Verdict.NOT_LOCAL:
-            if client.role is Role.SUBMISSION:
-                return Lane.RELAY
-            raise PermanentFailure("Relaying denied", code=554, status="5.7.1")
-        raise _refusal(verdict, address)
+        lane = _lane_of(verdict, client)
+        if lane is None:
+            raise _refusal(verdict, address)
+        return lane
 
     async def _postmaster(self) -> Address:
         """<postmaster> without a domain is that of our host name or of the domain it lies in."""
@@ -83,7 +94,15 @@ class Recipients:
         raise PermanentFailure("postmaster needs a domain here", code=550, status="5.1.1")
 
 
+def _lane_of(verdict: Verdict | None, client: Client) -> Lane | None:
+    if verdict is Verdict.LOCAL:
+        return Lane.DELIVERY
+    return Lane.RELAY if verdict is Verdict.NOT_LOCAL and client.role is Role.SUBMISSION else None
+
+
 def _refusal(verdict: Verdict, address: Address) -> PermanentFailure:
+    if verdict is Verdict.NOT_LOCAL:
+        return PermanentFailure("Relaying denied", code=554, status="5.7.1")
     if verdict is Verdict.OVER_QUOTA:
         return PermanentFailure(f"The mailbox of {address} is full", code=552, status="5.2.2")
     if verdict is Verdict.DISABLED:

@@ -42,7 +42,8 @@ _HELO = re.compile(r"[!-~\u0080-\ud7ff\ue000-\U0010ffff]+\Z")
 class MailSession(Connection):
     """One client's commands."""
 
-    _text_since = 0.0
+    _text_since = 0.0  # by the loop's clock
+    _invited = False  # whether the client has its 354 already
     _milters: SessionMilters | None = None
 
     @property
@@ -212,8 +213,12 @@ class MailSession(Connection):
         transaction = self._transaction
         if transaction is None or not transaction.recipients or transaction.body is not None or transaction.broken:
             raise replies.NEED_RCPT()
-        await self._desk.allowance.count_message(self._client)
-        await self.push(replies.START_TEXT)
+        if not self._invited:
+            await self._desk.allowance.count_message(self._client)
+            await self.push(replies.START_TEXT)
+            self._text_since = self.loop.time()
+        self._invited = False
+        self._check_text_time()
         body = self._begin_text(transaction)
         text = DataText()
         while not text.done:
@@ -261,6 +266,7 @@ class MailSession(Connection):
         if transaction.body is not None:
             return transaction.body
         await self._desk.allowance.count_message(self._client)
+        self._text_since = self.loop.time()
         return self._begin_text(transaction)
 
     async def _read_chunk(self, body: Body | None, size: int) -> None:
@@ -273,7 +279,6 @@ class MailSession(Connection):
                 await self._write(body, piece)
 
     def _begin_text(self, transaction: Transaction) -> Body:
-        self._text_since = self.loop.time()
         acceptance, entry = self._desk.acceptance, transaction.entry
         transaction.body = Body(lambda: acceptance.begin_upload(entry), self._desk.limits.message_size)
         return transaction.body

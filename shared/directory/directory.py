@@ -70,6 +70,10 @@ class Directory:
         self._verdicts.put(key, verdict)
         return verdict
 
+    def verified(self, address: Address) -> Verdict | None:
+        """Return what `verify` said a few seconds ago, None if it has to be asked."""
+        return self._verdicts.get(address.key)
+
     async def is_local_domain(self, domain: str) -> bool:
         """Whether mail for a domain stays here."""
         probe = Address("postmaster", domain)

@@ -134,8 +134,17 @@ class Writer:
                 self._free = await asyncio.to_thread(free_bytes, self._root)
             except OSError as error:
                 raise JournalFailed(f"the mail volume: {error.strerror}") from error
-        if not self._may_use_reserve and self._free - self._queued < self._limits.reserve:
+        if self._is_full:
             raise JournalFull("the mail volume is full")
+
+    @property
+    def has_space(self) -> bool:
+        """Whether the last measurement is young, and found enough room."""
+        return time.monotonic() - self._measured < self._limits.space_interval and not self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        return not self._may_use_reserve and self._free - self._queued < self._limits.reserve
 
     async def seal(self) -> None:
         """Seal the segment, if there is one; JournalFailed when that fails."""

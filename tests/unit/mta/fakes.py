@@ -13,6 +13,7 @@ from services.mta.client import Role
 from services.mta.desk import Desk
 from services.mta.limits import Limits
 from services.mta.lmtp import LmtpSession
+from services.mta.prompt import PromptSession
 from services.mta.recipients import Recipients
 from services.mta.session import MailSession
 from shared.address import Address
@@ -52,6 +53,9 @@ class FakeDirectory:
             raise TemporaryFailure("The database is away")
         known = self.verdicts.get(address.without_tag().key)
         return known or (Verdict.UNKNOWN if address.domain == "a.test" else Verdict.NOT_LOCAL)
+
+    def verified(self, address: Address) -> Verdict | None:
+        return None if self.away else self.verdicts.get(address.without_tag().key)
 
     async def may_send_as(self, account: Account, address: Address) -> bool:
         return address.without_tag().key == account.address
@@ -108,6 +112,10 @@ class FakeJournal:
     def large(self, entry_id: str) -> FakeUpload:
         self.uploads.append(FakeUpload(self, entry_id))
         return self.uploads[-1]
+
+    @property
+    def has_space(self) -> bool:
+        return self.full is None
 
     async def check_space(self) -> None:
         if self.full is not None:
@@ -212,10 +220,11 @@ class FakeMta:
             plaintext_auth=self.plaintext_auth,
         )
 
-    def connect(self, role: Role = Role.MX, ip: str = "192.0.2.7") -> Wire:
-        """A client's connection."""
+    def connect(self, role: Role = Role.MX, ip: str = "192.0.2.7", *, prompt: bool = True) -> Wire:
+        """A client's connection; `prompt` as the doors have it, obeying at once what can be."""
         transport = FakeTransport(ip)
-        session = (LmtpSession if role is Role.LMTP else MailSession)(self.desk, role)
+        kind = LmtpSession if role is Role.LMTP else PromptSession if prompt else MailSession
+        session = kind(self.desk, role)
         transport.protocol = session
         session.connection_made(transport)
         return Wire(session, transport)
