@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from services.mta.accept import Acceptance
 from services.mta.allowance import Allowance
@@ -37,6 +36,7 @@ from shared.queue.delivery import Queue, new_consumer
 from shared.queue.outbox import Outbox
 from shared.queue.throttle import LoginThrottle, Throttle
 from shared.queue.upkeep import watch_epoch
+from shared.tasks import EndProcess, Tasks
 from shared.volume import journal_writer
 
 if TYPE_CHECKING:
@@ -63,15 +63,14 @@ class MtaWorker:
         index: int,
         *,
         verified: VerifiedPasswords | None = None,
-        end_process: Callable[[int], object] = os._exit,
+        end_process: EndProcess = os._exit,
     ) -> None:
         self._settings = settings
         self._index = index
         self._verified = verified
-        self._end_process = end_process
         self._log = MailLog("mta")
         self._listeners: list[Listener] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(self._log, end_process, last_words=LAST_WORDS)
 
     async def start(self) -> None:
         """Open the journal, connect, listen."""
@@ -82,12 +81,12 @@ class MtaWorker:
         self._redis = connect_redis(settings.redis)
         queue = Queue(self._redis, new_consumer("mta"))
         self._outbox = Outbox(queue)
-        self._journal = journal_writer(settings, f"mta-{self._index}", self._give_up)
+        self._journal = journal_writer(settings, f"mta-{self._index}", self._tasks.give_up)
         await self._journal.open()
-        self._run(self._outbox.run())
-        self._run(watch_epoch(queue, self._journal.epoch_changed))
+        self._tasks.run(self._outbox.run())
+        self._tasks.run(watch_epoch(queue, self._journal.epoch_changed))
         self._rejections = RejectionRecorder(self._database)
-        self._run(self._rejections.run())
+        self._tasks.run(self._rejections.run())
         self._desk = self._make_desk(tls)
         await self._listen()
 
@@ -114,9 +113,7 @@ class MtaWorker:
         await self._end_sessions(grace * FINISHING_SHARE)
         await self._journal.close()
         await self._outbox.drain(grace * PUSHING_SHARE)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._rejections.flush(everything=True)
         if self._desk.screening is not None:
             await self._desk.screening.close()
@@ -179,19 +176,6 @@ class MtaWorker:
         for session in list(sessions):
             session.cut_off()
         await _until_empty(sessions, patience / 3)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._check_task)
-        self._tasks.append(task)
-
-    def _check_task(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            self._give_up(task.exception() or RuntimeError("a task that never ends has ended"))
-
-    def _give_up(self, error: BaseException) -> None:
-        self._log.trouble("giving up", error=repr(error))
-        asyncio.get_running_loop().call_later(LAST_WORDS, self._end_process, 1)
 
 
 async def _until_empty(sessions: set[Connection], patience: float) -> None:
