@@ -15,7 +15,7 @@ from shared.queue.notify import Publisher, Subscriber, Watch
 
 POLL_INTERVAL = 10.0  # seconds between polls: one query for all sessions of a process
 POLL_MAILBOXES = 10_000  # in one query
-PAUSE = 0.002  # seconds from one announcement to the next: under load several accounts go together
+PAUSE = 0.02  # seconds from one announcement to the next: under load many accounts go together
 RETRY = 1.0  # seconds until a notification that Redis didn't take is tried again
 MAX_WAITING = 100_000  # accounts that wait to be announced while Redis is away; the poll covers the rest
 
