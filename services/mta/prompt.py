@@ -33,8 +33,7 @@ class PromptSession(MailSession):
             said.append(reply + b"\r\n")
             at = end
         if said:
-            assert self.transport is not None
-            self.transport.write(b"".join(said))
+            self._writer.write(b"".join(said))
         return data[at:]
 
     @property
