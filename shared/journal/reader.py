@@ -32,7 +32,7 @@ from shared.message.envelope import Envelope
 __all__ = ["Corruption", "Reader", "RecordUnavailable", "ScannedRecord", "TornTail"]
 
 COALESCE_GAP = 64 * 1024  # bytes between two records that are cheaper read than skipped
-COALESCE_SIZE = 4 * 1024 * 1024  # bytes of one coalesced read
+COALESCE_SIZE = 512 * 1024  # bytes of one coalesced read: what fits into a core's cache is verified and cut up there
 
 
 class Span(NamedTuple):

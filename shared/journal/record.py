@@ -48,6 +48,8 @@ MAX_PARTS = 64  # buffers of one body that are written as they are; more are joi
 _FIELDS = struct.Struct(">4s16sBBHIIQIIB3x")
 _CRC = struct.Struct(">I")
 _HEADER = struct.Struct(_FIELDS.format + "I")
+_BEGINNING = struct.calcsize(">4s16sBBH")  # what is the same in all entries of a segment
+_ENTRY_HEADER = struct.Struct(f">{_BEGINNING}sIIQ8xB3xI")  # a header for who compares its beginning as a whole
 HEADER_LENGTH = _HEADER.size
 TRAILER_LENGTH = _CRC.size
 
@@ -200,21 +202,32 @@ def plain_messages(data: bytes, start: int, refs: Iterable[Reference]) -> Iterat
     None for a record that isn't as its reference says and verified, or has a large file: who parses it learns what
     it is. This is the short way for many.
     """
-    crc32, header_at, crc_at = zlib.crc32, _HEADER.unpack_from, _CRC.unpack_from
+    crc32, header_at, crc_at = zlib.crc32, _ENTRY_HEADER.unpack_from, _CRC.unpack_from
     fields_length, expected = _FIELDS.size, b""
     for segment, offset, length, body, inline, size, large in refs:
-        expected = expected or nonce_of(segment)
+        expected = expected or _beginning(nonce_of(segment))
         at, begin = offset - start, body - start
         end = begin + inline
         if large or size != inline or body < offset + HEADER_LENGTH or end + TRAILER_LENGTH != at + length:
             yield None
             continue
-        magic, nonce, version, kind, key, envelope, found, beyond, _, _, name, crc = header_at(data, at)
+        beginning, envelope, found, beyond, name, crc = header_at(data, at)
         message = data[begin:end]
-        agrees = (magic, nonce, version, kind, key) == (MAGIC, expected, VERSION, RecordKind.ENTRY, 0)
-        lengths = (envelope, found, beyond, name) == (begin - at - HEADER_LENGTH, inline, 0, 0)
-        whole = crc32(data[at : at + fields_length]) == crc and crc32(message) == crc_at(data, end)[0]
-        yield message if agrees and lengths and whole else None
+        agrees = beginning == expected and envelope == begin - at - HEADER_LENGTH and found == inline
+        if (
+            agrees
+            and not (beyond or name)
+            and crc32(data[at : at + fields_length]) == crc
+            and crc32(message) == crc_at(data, end)[0]
+        ):
+            yield message
+        else:
+            yield None
+
+
+def _beginning(nonce: bytes) -> bytes:
+    """Return what every entry's header of a segment begins with, up to the lengths."""
+    return encode_header(Header(nonce, RecordKind.ENTRY, 0, 0, 0, 0, 0, 0))[:_BEGINNING]
 
 
 def parse_envelope(header: Header, record: bytes | memoryview) -> Envelope:

@@ -1,7 +1,7 @@
 """The bytes of a message as its recipient has it: the row's prefix, then the journal's record (DESIGN §3).
 
 Everything here counts octets of the two together; stored part offsets are shifted on the way.
-Rows are those of `fetch_rows(…, Want.CONTENT)` (with or without further wishes).
+Rows are those of `fetch_rows(…, Want.CONTENT)` (with or without further wishes); Want.WHOLE does for whole messages.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from operator import itemgetter
+from typing import Any, TypeAlias, TypeGuard
 
 from shared.db import Database, Work, load
 from shared.journal.reader import Reader, Span
@@ -49,6 +51,8 @@ class Content:
 
     def extent(self, row: Row, path: Sequence[int] = (), text: SectionText = SectionText.WHOLE) -> Extent | None:
         """Say where a section lies, None if there is none such; for header fields, where the header does."""
+        if not path and text is SectionText.WHOLE:
+            return Extent(0, row["size"])
         span = locate(row["parts"], path, text)
         if span is None:
             return None
@@ -86,13 +90,15 @@ class Content:
     async def read_many(self, rows: Sequence[Row]) -> list[bytes | Failure]:
         """Return whole messages, verified, or why one can't be had; BATCH_BYTES is the caller's limit."""
         found = await asyncio.to_thread(self._read_rows, rows)
-        for place, result in enumerate(found):
+        for place, result in enumerate(found) if not _are_bytes(found) else ():
             if isinstance(result, RecordUnavailable):
                 found[place] = await self._again(rows[place], result, self._reader.read)
         return found
 
     def _read_rows(self, rows: Sequence[Row]) -> list[bytes | Failure]:
-        found = self._reader.read_many([Reference(*row[REFERENCE]) for row in rows])
+        found = self._reader.read_many(list(map(_make_reference, map(_fields, rows))))
+        if _are_bytes(found):
+            return list(map(bytes.__add__, map(_prefix, rows), found))
         return [
             result if isinstance(result, RecordUnavailable) else row[PREFIX] + result
             for row, result in zip(rows, found, strict=True)
@@ -169,6 +175,16 @@ class Content:
         if reference is None:
             raise MessageGone("The message was expunged") from failure
         return reference
+
+
+# for thousands of rows, without a call of Python's for each
+_make_reference: Callable[[tuple[Any, ...]], Reference] = partial(tuple.__new__, Reference)
+_fields, _prefix = itemgetter(REFERENCE), itemgetter(PREFIX)
+
+
+def _are_bytes(found: Sequence[object]) -> TypeGuard[Sequence[bytes]]:
+    """Say whether nothing failed."""
+    return set(map(type, found)) <= {bytes}
 
 
 def reference_of(row: Row) -> Reference:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from operator import itemgetter
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -36,6 +37,7 @@ STREAM_FROM = 1024 * 1024  # octets of a message from which on it is sent in pie
 _UNREADABLE = refused(b"Some of the messages can't be read at the moment", response.UNAVAILABLE)
 _Decoded: TypeAlias = dict[BinarySection, binary.Decoded]
 NOTHING_DECODED: _Decoded = {}
+_SIZE = itemgetter(SIZE)
 _SHOWN = frozenset((bytes, type(None)))
 _HEADER_LISTS = (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT)
 
@@ -163,11 +165,14 @@ async def _read_bodies(
                 yield batch, [await _read_section(session, batch, section) for section in plan.sections]
 
 
-def _batches(rows: Sequence[Row], sections: int) -> Iterator[list[Row]]:
+def _batches(rows: Sequence[Row], sections: int) -> Iterator[Sequence[Row]]:
+    sizes = list(map(_SIZE, rows))
+    if sum(sizes) * sections <= BATCH_BYTES and max(sizes) < STREAM_FROM:
+        yield rows
+        return
     batch: list[Row] = []
     size = 0
-    for row in rows:
-        its = row[SIZE]
+    for row, its in zip(rows, sizes, strict=True):
         cost = its * sections
         if batch and (size + cost > BATCH_BYTES or its >= STREAM_FROM or batch[0][SIZE] >= STREAM_FROM):
             yield batch
@@ -195,7 +200,7 @@ async def _read_section(
 
 def _readable(rows: Sequence[Row], bodies: _Bodies, progress: _Progress) -> tuple[Sequence[Row], Any]:
     """Leave out the rows of which something couldn't be read."""
-    if {type(body) for column in bodies for body in column} <= _SHOWN:
+    if all(set(map(type, column)) <= _SHOWN for column in bodies):
         return rows, bodies
     failed = {
         place: body
@@ -275,7 +280,7 @@ async def _send_whole(session: ImapSession, row: Row, item: BodySection | Binary
             await _send_section(session, row, item)
     except Exception as error:
         session.desk.log.trouble("message broke off", error=repr(error), exc_info=error)
-        session.connection.abort()
+        session.connection.cut_off()
         raise ConnectionAbortedError("a response can't be finished") from error
 
 

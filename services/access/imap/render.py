@@ -20,6 +20,7 @@ from shared.imap.objectid import email_id, thread_id
 from shared.imap.response import FETCH_END, literal_item_head
 from shared.imap.view import View
 from shared.mailbox.rows import BASE_COLUMNS, COLUMNS, Want
+from shared.message.body import SectionText
 from shared.message.imap_envelope import render_string
 
 Row = Any
@@ -72,6 +73,7 @@ class _Segment:
 
     template: bytes
     items: list[FetchItem | int] = field(default_factory=list)
+    sized: bytes = b""  # the template for sections that are all there: it wants their sizes instead of their heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def plan_for(items: tuple[FetchAttribute, ...], uid_only: bool = False) -> Plan:
     """Return the plan of a list of items; `uid_only`: responses are UIDFETCH (RFC 9586 §3.3)."""
     sections = tuple(item for item in items if isinstance(item, BodySection))
     one_by_one = any(isinstance(item, BinarySection) for item in items)
-    want = Want.CONTENT if sections or one_by_one else Want.BASE
+    want = _want_of(sections, one_by_one)
     for item in items:
         if isinstance(item, FetchItem):
             want |= _WANTS.get(item, Want.BASE)
@@ -104,6 +106,7 @@ def plan_for(items: tuple[FetchAttribute, ...], uid_only: bool = False) -> Plan:
             segments[-1].template += _TEMPLATES[item]
             segments[-1].items.append(item)
         elif isinstance(item, BodySection):
+            segments[-1].sized = segments[-1].template + item.label.replace(b"%", b"%%") + b" {%d}\r\n"
             segments[-1].template += b"%b"
             segments[-1].items.append(number)
             segments.append(_Segment(b""))
@@ -112,6 +115,13 @@ def plan_for(items: tuple[FetchAttribute, ...], uid_only: bool = False) -> Plan:
     if not sections and not want and _BRIEF.issuperset(items):
         want = Want.BRIEF
     return Plan(items, want, sections, tuple(segments), _indexes(want), uid_only, one_by_one)
+
+
+def _want_of(sections: Sequence[BodySection], one_by_one: bool) -> Want:
+    if one_by_one:
+        return Want.CONTENT
+    are_whole = all(not section.path and section.text.value == SectionText.WHOLE.value for section in sections)
+    return (Want.WHOLE if are_whole else Want.CONTENT) if sections else Want.BASE
 
 
 def render(
@@ -129,19 +139,22 @@ def render(
     """
     if not rows:
         return b""
-    columns = tuple(zip(*rows, strict=True))
+    columns = tuple(zip(*rows, strict=True)) if told or len(plan.items) > len(plan.sections) else ()
     streams: list[Any] = []
     last = len(plan.segments) - 1
     for place, segment in enumerate(plan.segments):
-        template = segment.template
+        template, items = segment.template, segment.items
+        sizes: list[Any] = []
+        if place != last and type(None) not in set(map(type, bodies[place])):
+            template, items, sizes = segment.sized, segment.items[:-1], [map(len, bodies[place])]  # type: ignore[arg-type]
         values: list[Any] = [numbers] if place == 0 else []
-        values += [_column(plan, item, columns, flags, bodies) for item in segment.items]
+        values += [_column(plan, item, columns, flags, bodies) for item in items] + sizes
         if place == last and told:
             template = template.removesuffix(FETCH_END) + b"%b" + FETCH_END
             values.append(_told(columns, flags, told))
         streams.append(map(template.__mod__, zip(*values, strict=True)) if values else [template] * len(rows))
         if place != last:
-            streams.append([body or b"" for body in bodies[place]] if None in bodies[place] else bodies[place])
+            streams.append(bodies[place] if sizes else [body or b"" for body in bodies[place]])
     if len(streams) == 1:
         return b"".join(streams[0])
     return b"".join(chain.from_iterable(zip(*streams, strict=True)))
@@ -159,10 +172,7 @@ def section_head(section: BodySection, body: bytes | None) -> bytes:
 
 
 def _section_heads(section: BodySection, bodies: Sequence[bytes | None]) -> Sequence[bytes]:
-    if None in bodies:
-        return [section_head(section, body) for body in bodies]
-    template = section.label.replace(b"%", b"%%") + b" {%d}\r\n"
-    return list(map(template.__mod__, map(len, bodies)))  # type: ignore[arg-type]
+    return [section_head(section, body) for body in bodies]
 
 
 def number_rows(view: View, rows: Sequence[Row], uid_only: bool = False) -> tuple[Sequence[Row], Sequence[int]]:
