@@ -207,9 +207,10 @@ class CommonSettings(BaseSettings):
         return self.tls_key or self.data / "tls" / "key.pem"
 
     @property
-    def sni(self) -> Path:
-        """The SNI folder with the default filled in."""
-        return self.tls_sni or self.data / "tls" / "sni"
+    def sni(self) -> Path | None:
+        """The SNI folder with the default filled in; None when there is none."""
+        default = self.data / "tls" / "sni"
+        return self.tls_sni or (default if default.is_dir() else None)
 
 
 def embedded_socket(data: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from functools import partial
 
 from services.access.connection import Connection
@@ -19,9 +18,11 @@ from shared.db import connect as connect_database
 from shared.directory import Directory
 from shared.directory.logins import Logins
 from shared.directory.verified import VerifiedPasswords
+from shared.draining import end_sessions
 from shared.errors import MailFailure
 from shared.filters.configuration import RspamdConfig, load_scanners
 from shared.journal.reader import Reader
+from shared.listener import Listener
 from shared.mailbox.acl import Acl
 from shared.mailbox.content import Content
 from shared.mailbox.mailboxes import Mailboxes
@@ -32,7 +33,7 @@ from shared.mailbox.watch import Announcer, Watcher
 from shared.mailbox.words import WordIndex
 from shared.maillog import MailLog
 from shared.metrics import ACCESS_CONNECTIONS
-from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
+from shared.net import ConnectionGate, Networks, parse_listen
 from shared.operations.scripts import Scripts
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Queue, new_consumer
@@ -40,6 +41,7 @@ from shared.queue.notify import Publisher, Subscriber
 from shared.queue.throttle import LoginThrottle
 from shared.queue.upkeep import watch_epoch
 from shared.tasks import EndProcess, Tasks
+from shared.tls import TlsContexts
 from shared.volume import journal_writer
 
 DOORS = (
@@ -52,6 +54,7 @@ DOORS = (
 SWEEP = 1.0  # seconds between two looks for clients that are silent too long
 EXPIRE_FILES = 60  # sweeps between two looks for cached files that may have been removed
 FINISHING_SHARE = 0.7  # of the grace period, for commands that are under way
+CUT_OFF = 1.0  # seconds for connections that were cut off to be gone
 LAST_WORDS = 0.2  # seconds for the answers of a journal that failed
 PROBE = Address("postmaster", "probe.invalid")
 
@@ -77,7 +80,7 @@ class AccessWorker:
     async def start(self) -> None:
         """Open the journal, connect, listen."""
         settings = self._settings
-        tls = self._tls()
+        tls = TlsContexts(settings.certificate, settings.key, settings.sni, report=self._log.trouble)
         self._database = await connect_database(settings.sql)
         self._directory = Directory(self._database, algorithms=settings.scram, verified=self._verified)
         self._redis = connect_redis(settings.redis)
@@ -120,18 +123,13 @@ class AccessWorker:
         """Accept no more, let commands under way end, seal the segment, disconnect."""
         for listener in self._listeners:
             listener.close()
-        await self._end_sessions(self._settings.grace_period * FINISHING_SHARE)
+        await end_sessions(self._desk.connections, self._settings.grace_period * FINISHING_SHARE, CUT_OFF)
         await asyncio.gather(*self._desk.leftovers, return_exceptions=True)  # while Redis and the journal are open
         await self._journal.close()
         await self._tasks.cancel()
         self._reader.close()
         await self._redis.aclose()
         await self._database.close()
-
-    def _tls(self) -> TlsContexts:
-        settings = self._settings
-        sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
-        return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
 
     def _make_desk(self, tls: TlsContexts) -> Desk:
         settings, limits = self._settings, self._settings.limits
@@ -187,19 +185,3 @@ class AccessWorker:
             sweeps += 1
             if sweeps % EXPIRE_FILES == 0:
                 await asyncio.to_thread(self._reader.expire)
-
-    async def _end_sessions(self, patience: float) -> None:
-        connections = self._desk.connections
-        for connection in list(connections):
-            connection.wind_down()
-        await _until_empty(connections, patience)
-        for connection in list(connections):
-            connection.abort()
-        await _until_empty(connections, 1.0)
-
-
-async def _until_empty(connections: set[Connection], patience: float) -> None:
-    """Wait for all connections to end, at most `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while connections and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)

@@ -13,8 +13,9 @@ from typing import Any, Protocol, cast
 
 from services.access.desk import Desk
 from services.access.limits import CLOSING_TIME, FAIR_SHARE, INPUT_HIGH, OUTPUT_HIGH, OUTPUT_LOW, TLS_TIME
-from shared.net import channel_bindings, peer_ip
+from shared.net import peer_ip
 from shared.sasl.mechanisms import offered
+from shared.tls import channel_bindings
 
 
 class Goodbye(Enum):
@@ -220,7 +221,7 @@ class Connection(asyncio.Protocol):
             self.expect_within(CLOSING_TIME)
             self._transport.close()
 
-    def abort(self) -> None:
+    def cut_off(self) -> None:
         """Close at once: the client can't be told anything any more."""
         self._closing = True
         self._transport.abort()
@@ -232,7 +233,7 @@ class Connection(asyncio.Protocol):
         if now < self.deadline:
             return
         if self._closing or self._paused:
-            self.abort()
+            self.cut_off()
         elif self._task is None:
             self._end(Goodbye.TIMEOUT)
 
@@ -270,10 +271,10 @@ class Connection(asyncio.Protocol):
         try:
             await self._session.work()
         except OSError:
-            self.abort()
+            self.cut_off()
         except Exception as error:  # noqa: BLE001 - one session's trouble must not become another's
             self._desk.log.trouble("session failed", ip=self.ip, error=repr(error), exc_info=error)
-            self.abort()
+            self.cut_off()
         finally:
             self._task = None
             if self._lost:

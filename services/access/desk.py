@@ -25,10 +25,11 @@ from shared.mailbox.search import TextSearch
 from shared.mailbox.watch import Watcher
 from shared.mailbox.words import WordIndex
 from shared.maillog import MailLog
-from shared.net import ConnectionGate, TlsContexts
+from shared.net import ConnectionGate
 from shared.operations.scripts import Scripts
 from shared.queue.lease import NamedLease
 from shared.sasl.mechanisms import OFFERED
+from shared.tls import TlsContexts
 
 if TYPE_CHECKING:
     from pathlib import Path

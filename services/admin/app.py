@@ -19,7 +19,7 @@ from shared.dns import Resolver
 from shared.errors import MailFailure, TemporaryFailure
 from shared.journal.reader import Reader
 from shared.maillog import MailLog
-from shared.net import TlsContexts, bind, parse_listen
+from shared.net import bind, parse_listen
 from shared.operations.bounce import Bounces
 from shared.operations.operator import Office
 from shared.operations.queue import Yard
@@ -30,6 +30,7 @@ from shared.queue.outbox import Outbox
 from shared.queue.sites import Sites
 from shared.queue.upkeep import watch_epoch
 from shared.tasks import EndProcess, Tasks
+from shared.tls import TlsContexts
 from shared.volume import journal_writer
 
 IDLE = 30  # seconds that a connection may be silent between two requests
@@ -52,7 +53,6 @@ class AdminWorker:
     async def start(self) -> None:
         """Open the journal, connect, listen."""
         settings = self._settings
-        tls = self._tls() if settings.admin_tls else None
         self._database: Database = await connect_database(settings.sql)
         self._redis = connect_redis(settings.redis)
         self._queue = Queue(self._redis, new_consumer("admin"))
@@ -64,7 +64,7 @@ class AdminWorker:
         self._tasks.run(self._outbox.run())
         self._tasks.run(watch_epoch(self._queue, self._journal.epoch_changed))
         self._tasks.run(keep_measuring(self._database, self._queue, settings, settings.admin_metrics_interval))
-        await self._serve(tls)
+        await self._serve()
 
     async def problems(self) -> list[str]:
         """Say why operators can't be served; Redis is no reason, what needs it says so."""
@@ -106,7 +106,7 @@ class AdminWorker:
         local = self._directory.is_local_domain
         return Bounces(self._journal, self._reader, self._settings.name, local, self._outbox.put)
 
-    async def _serve(self, tls: TlsContexts | None) -> None:
+    async def _serve(self) -> None:
         settings = self._settings
         config = uvicorn.Config(
             make_api(self.office, max_body=settings.admin_request_bytes),
@@ -119,8 +119,8 @@ class AdminWorker:
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=int(settings.grace_period * FINISHING_SHARE) or 1,
         )
-        if tls is not None:
-            context = tls.server
+        if settings.admin_tls:
+            context = TlsContexts(settings.certificate, settings.key, settings.sni, report=self._log.trouble).server
             config.ssl_context_factory = lambda _config, _default: context
         self._server = _Server(config)
         sockets = [bind(endpoint) for endpoint in parse_listen(settings.addresses, settings.port)]
@@ -128,11 +128,6 @@ class AdminWorker:
         async with asyncio.timeout(STARTING):
             while not self._server.started:
                 await asyncio.sleep(0.01)
-
-    def _tls(self) -> TlsContexts:
-        settings = self._settings
-        sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
-        return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
 
 
 class _Server(uvicorn.Server):

@@ -86,7 +86,8 @@ async def _run(settings: CommonSettings) -> int:
     if ensure_certificate(settings.certificate, settings.key, names, settings.listen):
         console.print(f"made a self-signed certificate: {settings.certificate}")
     if settings.tls_sni is None:
-        settings.sni.mkdir(parents=True, exist_ok=True)  # only a folder that is there at the start is watched
+        # only a folder that is there at the start is watched
+        (settings.data / "tls" / "sni").mkdir(parents=True, exist_ok=True)
     await prepare_database(settings, console)
     services = _chosen_services()
     processes = [] if settings.redis_url else [valkey_process(settings.data)]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from services.mta.accept import Acceptance
 from services.mta.allowance import Allowance
 from services.mta.client import Role
-from services.mta.connection import Connection
 from services.mta.desk import Desk
 from services.mta.lmtp import LmtpSession
 from services.mta.prompt import PromptSession
@@ -24,12 +23,14 @@ from shared.directory import Directory
 from shared.directory.logins import Logins
 from shared.directory.verified import VerifiedPasswords
 from shared.dns import Resolver
+from shared.draining import end_sessions
 from shared.errors import MailFailure
 from shared.filters.configuration import Place, load_scanners
 from shared.filters.hostname import ClientNames
+from shared.listener import Listener
 from shared.maillog import MailLog
 from shared.metrics import SMTP_CONNECTIONS
-from shared.net import ConnectionGate, Listener, Networks, TlsContexts, parse_listen
+from shared.net import ConnectionGate, Networks, parse_listen
 from shared.operations.rejections import RejectionRecorder
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Queue, new_consumer
@@ -37,6 +38,7 @@ from shared.queue.outbox import Outbox
 from shared.queue.throttle import LoginThrottle, Throttle
 from shared.queue.upkeep import watch_epoch
 from shared.tasks import EndProcess, Tasks
+from shared.tls import TlsContexts
 from shared.volume import journal_writer
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ DOORS = (  # the last says whether TLS is implicit
     (24, Role.LMTP, False),
 )
 FINISHING_SHARE = 0.6  # of the grace period, for messages that are being sent to us
+CUT_OFF_SHARE = 0.2  # … for those that were cut off to be gone
 PUSHING_SHARE = 0.2  # … and for references on their way to Redis, which the sweep finds as well
 LAST_WORDS = 0.2  # seconds for the 451s of a journal that failed
 PROBE = Address("postmaster", "probe.invalid")
@@ -75,7 +78,7 @@ class MtaWorker:
     async def start(self) -> None:
         """Open the journal, connect, listen."""
         settings = self._settings
-        tls = self._tls()
+        tls = TlsContexts(settings.certificate, settings.key, settings.sni, report=self._log.trouble)
         self._database: Database = await connect_database(settings.sql)
         self._directory = Directory(self._database, algorithms=settings.scram, verified=self._verified)
         self._redis = connect_redis(settings.redis)
@@ -110,7 +113,7 @@ class MtaWorker:
         grace = self._settings.grace_period
         for listener in self._listeners:
             listener.close()
-        await self._end_sessions(grace * FINISHING_SHARE)
+        await end_sessions(self._desk.sessions, grace * FINISHING_SHARE, grace * CUT_OFF_SHARE)
         await self._journal.close()
         await self._outbox.drain(grace * PUSHING_SHARE)
         await self._tasks.cancel()
@@ -119,11 +122,6 @@ class MtaWorker:
             await self._desk.screening.close()
         await self._redis.aclose()
         await self._database.close()
-
-    def _tls(self) -> TlsContexts:
-        settings = self._settings
-        sni = settings.sni if settings.tls_sni is not None or settings.sni.is_dir() else None
-        return TlsContexts(settings.certificate, settings.key, sni, report=self._log.trouble)
 
     def _make_desk(self, tls: TlsContexts) -> Desk:
         settings, limits = self._settings, self._settings.limits
@@ -167,19 +165,3 @@ class MtaWorker:
             self._listeners.append(
                 await Listener.open(endpoints, factory, tls=tls, proxies=proxies, report=self._log.trouble)
             )
-
-    async def _end_sessions(self, patience: float) -> None:
-        sessions = self._desk.sessions
-        for session in list(sessions):
-            session.wind_down()
-        await _until_empty(sessions, patience)
-        for session in list(sessions):
-            session.cut_off()
-        await _until_empty(sessions, patience / 3)
-
-
-async def _until_empty(sessions: set[Connection], patience: float) -> None:
-    """Wait for all sessions to end, at most `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while sessions and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)

@@ -19,8 +19,10 @@ from services.mta.desk import Desk
 from services.mta.input import Gone, Input, LineTooLong
 from services.mta.limits import LINGER, MAX_AUTH_LINE, MAX_REPLIES
 from shared.errors import MailFailure
+from shared.listener import HANDSHAKE_TIME
 from shared.metrics import REJECTED
-from shared.net import HANDSHAKE_TIME, describe_tls, peer_ip
+from shared.net import peer_ip
+from shared.tls import describe_tls
 
 T = TypeVar("T")
 

@@ -12,9 +12,10 @@ from services.mta.limits import Limits
 from services.mta.recipients import Recipients
 from shared.directory.logins import Logins
 from shared.maillog import MailLog
-from shared.net import ConnectionGate, TlsContexts
+from shared.net import ConnectionGate
 from shared.operations.rejections import Rejection
 from shared.sasl.mechanisms import OFFERED
+from shared.tls import TlsContexts
 
 if TYPE_CHECKING:
     from services.mta.connection import Connection

@@ -23,11 +23,11 @@ from shared.errors import MailFailure, PermanentFailure
 from shared.ids import new_id
 from shared.message.envelope import Envelope
 from shared.metrics import ACCEPTED
-from shared.net import channel_bindings
 from shared.operations.rejections import Rejection
 from shared.sasl.exchange import Exchange, encode
 from shared.sasl.mechanism import Challenge, Reason, Refused
 from shared.sasl.mechanisms import offered
+from shared.tls import channel_bindings
 
 PROTOCOL = "smtp"
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from services.relay.letter import Letter
 from services.relay.route import Hop
 from shared.errors import PacketboatError
-from shared.net import describe_tls
 from shared.smtp.client import (
     Abandoned,
     Client,
@@ -30,6 +29,7 @@ from shared.smtp.client import (
 from shared.smtp.dots import BareLineEnd
 from shared.smtp.outcome import Via
 from shared.smtp.reply import Reply, local_reply
+from shared.tls import describe_tls
 
 READ_SIZE = 64 * 1024
 PIECE = 256 * 1024  # octets of a large message read and sent at once

@@ -59,6 +59,6 @@ async def _stream(session: Pop3Session, row: Row, lines: int | None) -> None:
                 break
     except Exception as error:
         session.desk.log.trouble("message broke off", error=repr(error), exc_info=error)
-        session.connection.abort()
+        session.connection.cut_off()
         raise ConnectionAbortedError("a response can't be finished") from error
     session.write(stuffer.end())

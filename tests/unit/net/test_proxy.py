@@ -9,7 +9,8 @@ import struct
 import pytest
 
 from shared import net
-from shared.net import Endpoint, Listener, Networks
+from shared.listener import Listener
+from shared.net import Endpoint, Networks
 from shared.proxy import MAX_BODY, SIGNATURE, BadHeader, Header, Peer
 
 
@@ -149,7 +150,7 @@ async def test_a_proxy_without_a_header_is_refused_and_reported() -> None:
 
 
 async def test_a_silent_proxy_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net, "PROXY_TIME", 0.05)
+    monkeypatch.setattr("shared.listener.PROXY_TIME", 0.05)
     listener = await Listener.open([Endpoint("127.0.0.1", 0)], Echo, proxies=Networks(["127.0.0.0/8"]))
     reader, writer = await asyncio.open_connection(listener.endpoints[0].host, listener.endpoints[0].port)
     async with asyncio.timeout(5):

@@ -14,7 +14,9 @@ import uvloop
 from cryptography import x509
 
 from shared.errors import ConfigurationError
-from shared.net import Endpoint, Listener, TlsContexts, bind, describe_tls
+from shared.listener import Listener
+from shared.net import Endpoint, bind
+from shared.tls import TlsContexts, describe_tls
 from tests.tools.certificates import self_signed
 
 
@@ -203,8 +205,8 @@ async def test_a_port_in_use_is_one_line() -> None:
 def test_implicit_tls_bears_nonsense_and_those_who_stall(
     tmp_path: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.net.MAX_HANDSHAKES_PER_IP", 3)
-    monkeypatch.setattr("shared.net.HANDSHAKE_TIME", 0.3)
+    monkeypatch.setattr("shared.listener.MAX_HANDSHAKES_PER_IP", 3)
+    monkeypatch.setattr("shared.listener.HANDSHAKE_TIME", 0.3)
     files = self_signed(tmp_path, "mx.test")
     contexts = TlsContexts(files.certificate, files.key)
     client_context = ssl.create_default_context(cafile=str(files.certificate))
