@@ -29,7 +29,7 @@ from shared.imap.mailbox_filter import MailboxFilter, parse_sources
 from shared.imap.notify import parse_event_groups
 from shared.imap.search import SearchKey
 from shared.imap.search_parser import UnknownCharset, parse_search_program
-from shared.imap.search_return import Partial, Return, parse_partial, parse_return, parse_tags
+from shared.imap.search_return import Partial, Return, ReturnOption, parse_partial, parse_return, parse_tags
 from shared.imap.sequence import Range, SequenceSet, count
 from shared.imap.sort import parse_criteria
 from shared.imap.thread import ThreadAlgorithm
@@ -47,7 +47,14 @@ class BadCommand(ValueError):
 
 
 class BadCharset(BadCommand):
-    """SEARCH in an unknown charset: answer `tag NO [BADCHARSET (…)] text` (RFC 3501 §6.4.4)."""
+    """SEARCH in an unknown charset: answer `tag NO [BADCHARSET (…)] text` (RFC 3501 §6.4.4).
+
+    `saves`: its result was to be saved, so that `$` is empty now (RFC 5182 §2.1).
+    """
+
+    def __init__(self, tag: bytes | None, text: str, *, saves: bool = False) -> None:
+        super().__init__(tag, text)
+        self.saves = saves
 
 
 def parse_command(text: bytes, *, utf8: bool = False) -> Command:
@@ -96,7 +103,7 @@ def _parse(text: bytes, parse: Callable[[Scanner, bytes], _C], utf8: bool) -> _C
         tag = _parse_tag(scanner)
         return parse(scanner, tag)
     except UnknownCharset as error:
-        raise BadCharset(tag, str(error)) from None
+        raise BadCharset(tag, str(error), saves=error.saves) from None
     except SyntaxFailure as error:
         raise BadCommand(tag, str(error)) from None
 
@@ -355,7 +362,7 @@ def _searching(uid: bool) -> Parse:
         scanner.space()
         returns = _parse_returns(scanner)
         charset = _parse_charset(scanner)
-        return commands.Search(tag, parse_search_program(scanner, charset), uid, charset, returns)
+        return commands.Search(tag, _parse_program(scanner, charset, returns), uid, charset, returns)
 
     return parse
 
@@ -366,7 +373,7 @@ def _sorting(uid: bool) -> Parse:
         returns = _parse_returns(scanner)
         criteria = parse_criteria(scanner)
         scanner.space()
-        charset, key = _parse_charset_and_key(scanner)
+        charset, key = _parse_charset_and_key(scanner, returns)
         return commands.Sort(tag, criteria, key, uid, charset, returns)
 
     return parse
@@ -394,7 +401,7 @@ def _parse_multi_search(scanner: Scanner, tag: bytes) -> Command:
         scanner.space()
     returns = _parse_returns(scanner) or Return()
     charset = _parse_charset(scanner)
-    return commands.MultiSearch(tag, parse_search_program(scanner, charset), returns, sources, charset)
+    return commands.MultiSearch(tag, _parse_program(scanner, charset, returns), returns, sources, charset)
 
 
 def _parse_cancel_update(scanner: Scanner, tag: bytes) -> Command:
@@ -409,10 +416,18 @@ def _parse_returns(scanner: Scanner) -> Return | None:
     return returns
 
 
-def _parse_charset_and_key(scanner: Scanner) -> tuple[bytes, SearchKey]:
+def _parse_charset_and_key(scanner: Scanner, returns: Return | None = None) -> tuple[bytes, SearchKey]:
     charset = scanner.astring()
     scanner.space()
-    return charset, parse_search_program(scanner, charset)
+    return charset, _parse_program(scanner, charset, returns)
+
+
+def _parse_program(scanner: Scanner, charset: bytes | None, returns: Return | None) -> SearchKey:
+    try:
+        return parse_search_program(scanner, charset)
+    except UnknownCharset as error:
+        error.saves = returns is not None and ReturnOption.SAVE in returns.options
+        raise
 
 
 def _parse_charset(scanner: Scanner) -> bytes | None:

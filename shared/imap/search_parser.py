@@ -58,7 +58,9 @@ CHARSETS: dict[bytes, str] = {
 
 
 class UnknownCharset(ValueError):
-    """SEARCH in a charset that isn't in CHARSETS: answer NO [BADCHARSET (…)]."""
+    """SEARCH in a charset that isn't in CHARSETS: answer NO [BADCHARSET (…)]; `saves`: it was to be saved."""
+
+    saves = False
 
 
 def parse_search_program(scanner: Scanner, charset: bytes | None) -> SearchKey:

@@ -38,8 +38,8 @@ class Partial:
         return max(count - high, 0), max(count - low + 1, 0)
 
     def render(self) -> bytes:
-        """Return it as its client wrote it."""
-        return b"%d:%d" % (self.first, self.last)
+        """Return it with the end that it counts from first: 4:2 is the same as 2:4 (RFC 5267 §4.4)."""
+        return b"%d:%d" % tuple(sorted((self.first, self.last), key=abs))
 
 
 @dataclass(frozen=True, slots=True)

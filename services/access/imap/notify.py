@@ -116,7 +116,7 @@ async def report(session: ImapSession) -> bool:
     notifying.woken = False
     if not await namespace.look_again(session):
         return True
-    if session.selected is not None and notifying.selected is not None:
+    if session.selected is not None and notifying.selected is not None and tells_messages(session):
         delayed = notifying.selected.delayed and session.idling is None
         await session.synchronise(with_expunges=not delayed)
         session.tell_highest()

@@ -53,6 +53,8 @@ _GOODBYES = {
     Goodbye.SHUTDOWN: (b"The server is going down; connect again", response.UNAVAILABLE),
     Goodbye.FULL: (b"Too many connections", response.UNAVAILABLE),
 }
+# What these remove is told whatever NOTIFY says: it is about what others do (RFC 3501 §6.4.3, RFC 6851 §3.3)
+_REMOVING = (commands.Expunge, commands.UidExpunge, commands.Move, commands.Replace)
 # Selecting reports everything itself; the others end what there is to report on
 _WITHOUT_SYNC = (commands.Select, commands.Examine, commands.Close, commands.Unselect, commands.Logout)
 
@@ -200,6 +202,8 @@ class ImapSession:
         try:
             command = parse_command(text, utf8=self.utf8)
         except BadCharset as error:
+            if error.saves and self.selected is not None:
+                self.selected.saved = ()
             self.write(response.no(error.tag or b"*", error.text, response.code_badcharset(CHARSETS)))
             return
         except BadCommand as error:
@@ -243,7 +247,8 @@ class ImapSession:
     async def finish(self, command: Command, outcome: Outcome) -> None:
         """Report what has changed, answer, and go over to the command's next state."""
         notify.note_own(self, command, outcome)
-        if self.selected is not None and not isinstance(command, _WITHOUT_SYNC):
+        tells = isinstance(command, _REMOVING) or notify.tells_messages(self)
+        if self.selected is not None and tells and not isinstance(command, _WITHOUT_SYNC):
             with_uid = bool(getattr(command, "uid", False))
             await self.synchronise(may_report_expunge(command), with_uid=with_uid, outcome=outcome)
         if Extension.METADATA in self.enabled:
@@ -266,8 +271,6 @@ class ImapSession:
 
         `outcome` is that of the command which is to be answered.
         """
-        if not notify.tells_messages(self):
-            return
         selected, with_flags = self.the_selected(), notify.tells_flags(self)
         last = selected.view.largest_uid
         try:

@@ -33,7 +33,7 @@ UIDS = [3, 4, 5, 9]
         ("(COUNT MAX)", b"MAX 9 COUNT 4"),
         ("(SAVE COUNT)", b"COUNT 4"),
         ("(PARTIAL 2:3)", b"PARTIAL (2:3 4:5)"),
-        ("(PARTIAL 3:2)", b"PARTIAL (3:2 4:5)"),
+        ("(PARTIAL 3:2)", b"PARTIAL (2:3 4:5)"),
         ("(PARTIAL -1:-2 COUNT)", b"COUNT 4 PARTIAL (-1:-2 5,9)"),
         ("(PARTIAL -4:-100)", b"PARTIAL (-4:-100 3)"),
         ("(PARTIAL 5:9)", b"PARTIAL (5:9 NIL)"),
