@@ -33,10 +33,15 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """`mechanism` is None for a bare AUTH, which asks for a list; `initial_response` is as on the wire."""
+    """`initial_response` is as on the wire."""
 
-    mechanism: bytes | None = None
+    mechanism: bytes
     initial_response: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanisms:
+    """A bare AUTH, which asks for a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,25 @@ class Quit:
     pass
 
 
-Command = User | Pass | Auth | Stls | Capa | Utf8 | Lang | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Quit
+Command = (
+    User
+    | Pass
+    | Auth
+    | Mechanisms
+    | Stls
+    | Capa
+    | Utf8
+    | Lang
+    | Stat
+    | List
+    | Uidl
+    | Retr
+    | Dele
+    | Top
+    | Noop
+    | Rset
+    | Quit
+)
 
 
 def parse_command(line: bytes) -> Command:
@@ -173,7 +196,7 @@ def _parse_top(argument: bytes | None) -> Command:
 
 def _parse_auth(argument: bytes | None) -> Command:
     if argument is None or not argument.strip(b" "):
-        return Auth()
+        return Mechanisms()
     match = _AUTH.fullmatch(argument)
     if match is None:
         raise BadCommand("Expected a mechanism and base64")

@@ -69,6 +69,11 @@ def capabilities(names: Iterable[bytes]) -> bytes:
     return b"".join([b"+OK Capabilities\r\n", *[name + CRLF for name in names], END])
 
 
+def mechanisms(names: Iterable[bytes]) -> bytes:
+    """Return the response to an AUTH without a mechanism."""
+    return b"".join([b"+OK\r\n", *[name + CRLF for name in names], END])
+
+
 def languages(known: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the response to LANG for (tag, name in its own language) (RFC 6856 §4)."""
     return b"".join([b"+OK Languages\r\n", *[tag + b" " + name + CRLF for tag, name in known], END])

@@ -23,6 +23,7 @@ ALLOWED: dict[type[Command], frozenset[SessionState]] = {
     commands.User: _BEFORE,
     commands.Pass: _BEFORE,
     commands.Auth: _BEFORE,
+    commands.Mechanisms: _BEFORE,
     commands.Stls: _BEFORE,
     commands.Capa: _BEFORE | _AFTER,
     commands.Utf8: _BEFORE,

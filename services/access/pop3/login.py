@@ -70,13 +70,18 @@ async def password(session: Pop3Session, command: commands.Pass) -> bytes:
 
 
 async def auth(session: Pop3Session, command: commands.Auth) -> bytes | None:
-    """Log in by a SASL mechanism, or list them."""
+    """Log in by a SASL mechanism."""
     if not may_authenticate(session):
         return _NEEDS_TLS
-    if command.mechanism is None:
-        return b"".join([b"+OK\r\n", *[name + b"\r\n" for name in session.connection.mechanisms], b".\r\n"])
     exchange = Exchange(session.connection.mechanisms, session.connection.bindings)
     return await _follow(session, exchange, exchange.begin(command.mechanism, command.initial_response))
+
+
+async def mechanisms(session: Pop3Session, command: commands.Mechanisms) -> bytes:
+    """List the SASL mechanisms, as clients older than CAPA ask for them."""
+    if not may_authenticate(session):
+        return _NEEDS_TLS
+    return response.mechanisms(session.connection.mechanisms)
 
 
 async def take_response(session: Pop3Session, line: bytes) -> bytes | None:

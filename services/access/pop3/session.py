@@ -30,6 +30,7 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.User: login.user,
     commands.Pass: login.password,
     commands.Auth: login.auth,
+    commands.Mechanisms: login.mechanisms,
     commands.Stls: login.start_tls,
     commands.Capa: login.capabilities,
     commands.Utf8: language.utf8,
@@ -136,7 +137,7 @@ class Pop3Session:
     async def _handle(self, event: Event) -> None:
         match event:
             case LineReceived(data) if self.exchange is not None:
-                await self._answer(login.take_response(self, data), commands.Auth())
+                await self._answer(login.take_response(self, data), commands.Auth(b""))
             case LineReceived(data):
                 await self._run(data)
             case LineTooLong():

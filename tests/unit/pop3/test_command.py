@@ -22,7 +22,8 @@ EXAMPLES: dict[bytes, Command] = {
     b"PASS secret": c.Pass(b"secret"),
     b"PASS  two spaces ": c.Pass(b" two spaces "),
     b"PASS gr\xc3\xbcn": c.Pass(b"gr\xc3\xbcn"),
-    b"AUTH": c.Auth(),
+    b"AUTH": c.Mechanisms(),
+    b"AUTH ": c.Mechanisms(),
     b"AUTH plain": c.Auth(b"PLAIN"),
     b"AUTH PLAIN dGVzdAB0ZXN0AHRlc3Q=": c.Auth(b"PLAIN", b"dGVzdAB0ZXN0AHRlc3Q="),
     b"AUTH PLAIN =": c.Auth(b"PLAIN", b"="),
@@ -84,6 +85,7 @@ def test_states() -> None:
     assert not any(is_allowed(command, UPDATE) for command in EXAMPLES.values())
     assert next_state(c.Pass(b"x"), AUTHORIZATION) is TRANSACTION
     assert next_state(c.Auth(b"PLAIN"), AUTHORIZATION) is TRANSACTION
+    assert next_state(c.Mechanisms(), AUTHORIZATION) is AUTHORIZATION
     assert next_state(c.Quit(), AUTHORIZATION) is AUTHORIZATION
     assert next_state(c.Quit(), TRANSACTION) is UPDATE
     assert next_state(c.Noop(), TRANSACTION) is TRANSACTION
