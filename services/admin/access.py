@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, HTTPException, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from shared.operations.condition import Condition
 from shared.operations.once import Once
 from shared.operations.operator import Office, Operator
 from shared.operations.tokens import Scope, Token, find_token
@@ -70,6 +71,9 @@ IfMatch = Annotated[
 ]
 
 
+IfNoneMatch = Annotated[Literal["*"] | None, Header(description="*: only if there is none yet.", examples=["*"])]
+
+
 def once_of(request: Request, key: str | None, body: dict[str, Any]) -> Once | None:
     """Return the name of a creation that may be repeated."""
     token: Token = request.state.token
@@ -88,6 +92,22 @@ def optional_version(if_match: str | None) -> str | None:
     if if_match is None or if_match.strip() == "*":
         return None
     return if_match.strip().removeprefix("W/").strip('"') or "none"
+
+
+def setting(if_match: str | None, if_none_match: str | None) -> Condition:
+    """Return what setting something is based on: If-None-Match: * makes it, If-Match changes it; else 428."""
+    if if_none_match is not None:
+        return Condition(there=False)
+    if if_match is None:
+        raise HTTPException(
+            428, "say If-None-Match: * to make it, or in If-Match which version you change: its ETag, or *"
+        )
+    return based_on(if_match)
+
+
+def based_on(if_match: str | None) -> Condition:
+    """Return what a change of something that is there is based on."""
+    return Condition(optional_version(if_match), there=True)
 
 
 def tag(response: Response, view: dict[str, Any]) -> dict[str, Any]:

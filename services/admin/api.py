@@ -8,11 +8,26 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.admin import problems
-from services.admin.routes import accounts, aliases, domains, history, queue, tokens
+from services.admin.routes import (
+    accounts,
+    aliases,
+    domains,
+    history,
+    mailboxes,
+    quarantine,
+    queue,
+    retention,
+    scripts,
+    targets,
+    tokens,
+)
 from shared.metrics import API_REQUESTS
 from shared.operations.operator import Office
 
 PREFIX = "/api/v1"
+PARTS = (
+    domains, accounts, aliases, mailboxes, scripts, retention, targets, queue, quarantine, history, tokens,
+)  # fmt: skip
 MAX_TARGET = 8192  # octets of a request's path and query
 MAX_BODY = 1024 * 1024  # octets
 HEADERS = [
@@ -27,7 +42,7 @@ def make_api(office: Office, *, max_body: int = MAX_BODY) -> ASGIApp:
     app = FastAPI(
         title="Packetboat",
         version="1",
-        summary="The operator's API of a mail stack: directory, queue, trace.",
+        summary="The operator's API of a mail stack: directory, mail, queue, quarantine, trace.",
         description="Lists are paged: ask for the `next` of a page until it is empty. Changes want the ETag of what "
         "they change in If-Match. Failures are problem details (RFC 9457).",
         docs_url=None,
@@ -35,7 +50,7 @@ def make_api(office: Office, *, max_body: int = MAX_BODY) -> ASGIApp:
         openapi_url="/openapi.json",
     )
     app.state.office = office
-    for part in (domains, accounts, aliases, queue, history, tokens):
+    for part in PARTS:
         app.include_router(part.router, prefix=PREFIX)
     problems.install(app)
     _describe(app)

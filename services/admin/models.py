@@ -369,7 +369,7 @@ class MadeToken(TokenInfo):
     token: str = Field(examples=["pbt_8s3…"])
 
 
-def _page(item: Any, name: str) -> Any:
+def page_of(item: Any, name: str) -> Any:
     """Return the model of a page of items."""
     from pydantic import create_model
 
@@ -380,10 +380,10 @@ def _page(item: Any, name: str) -> Any:
     )
 
 
-DomainPage = _page(Domain, "DomainPage")
-AccountPage = _page(Account, "AccountPage")
-AliasPage = _page(AliasTarget, "AliasPage")
-WaitingPage = _page(Waiting, "WaitingPage")
-LedgerPage = _page(LedgerRow, "LedgerPage")
-RejectionPage = _page(Rejection, "RejectionPage")
-AuditPage = _page(AuditRow, "AuditPage")
+DomainPage = page_of(Domain, "DomainPage")
+AccountPage = page_of(Account, "AccountPage")
+AliasPage = page_of(AliasTarget, "AliasPage")
+WaitingPage = page_of(Waiting, "WaitingPage")
+LedgerPage = page_of(LedgerRow, "LedgerPage")
+RejectionPage = page_of(Rejection, "RejectionPage")
+AuditPage = page_of(AuditRow, "AuditPage")

@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException
 
 from shared.db import Conflict
 from shared.errors import PacketboatError, TemporaryFailure
+from shared.mailbox.errors import HasChildren, MailboxExists, NoSuchMailbox
 from shared.operations.actor import AlreadyThere, Away, Changed, NotFound, Reused
+from shared.operations.scripts import BadScript, IsActive
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "5"  # seconds, with 503
@@ -28,7 +30,11 @@ log = structlog.get_logger(__name__)
 STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (NotFound, 404),
     (AlreadyThere, 409),
+    (IsActive, 409),
     (Conflict, 409),
+    (NoSuchMailbox, 404),
+    (MailboxExists, 409),
+    (HasChildren, 409),
     (Changed, 412),
     (Reused, 422),
     (Away, 503),
@@ -53,6 +59,7 @@ def install(app: FastAPI) -> None:
     """Answer every failure with problem details."""
     for kind, _ in STATUSES:
         app.add_exception_handler(kind, _failed)
+    app.add_exception_handler(BadScript, _bad_script)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _crashed)
@@ -85,6 +92,12 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
         log.warning("request failed", path=request.url.path, error=str(error))
         return problem(status, str(error), headers={"Retry-After": RETRY_AFTER})
     return problem(status, str(error))
+
+
+async def _bad_script(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, BadScript)
+    errors = [{"where": f"body.content:{one.line}:{one.column}", "what": one.message} for one in error.errors]
+    return problem(422, "the script has errors", errors=errors[:MAX_ERRORS])
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

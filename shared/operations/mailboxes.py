@@ -16,11 +16,13 @@ from shared.mailbox.acl import Change
 from shared.mailbox.errors import NoSuchMailbox
 from shared.mailbox.mailbox import Mailbox, find, sql
 from shared.mailbox.mailboxes import Listed
-from shared.operations.actor import Actor
+from shared.operations.actor import Actor, NotFound
 from shared.operations.audit import audited
 from shared.operations.condition import ANY, Condition
 from shared.operations.directory import own_account, version_of
 
+MAX_RIGHTS = 50  # characters that name some
+MAX_USES = 10  # special uses of one mailbox that may be asked for
 _NO_MAILBOX = {"special_use": "", "exists": False, "messages": 0, "unseen": 0, "bytes": 0, "version": "none"}
 
 
@@ -94,7 +96,10 @@ def share(
     who = _identifier(identifier, account.address)
     change = Change(rights[:1] if rights[:1] in ("+", "-") else "")
     letters = _letters(rights[len(change.value) :])
-    condition.check(_told(who, (yield from _rights(box.id, who))))
+    current = yield from _rights(box.id, who)
+    if current is None and not rights:
+        raise NotFound(f"{who} has no rights of its own in {name}: see `packetboat acl list`")
+    condition.check(None if current is None else _entry(who, current))
     target = f"{account.address} {name}"
     work = acl.change_entry(box, who, change, letters)
     seen = yield from audited(actor, "acl.set", target, lambda: _rights(box.id, who), work, now)
@@ -148,10 +153,6 @@ def _view(box: Mailbox) -> dict[str, Any]:
     stable = {"name": box.name, "special_use": box.special_use, "exists": True}
     counts = {"messages": box.messages, "unseen": box.unseen, "bytes": box.bytes}
     return {**stable, **counts, "version": version_of({**stable, "id": box.id})}
-
-
-def _told(who: str, rights: str | None) -> dict[str, Any] | None:
-    return None if rights is None else _entry(who, rights)
 
 
 def _entry(who: str, rights: str) -> dict[str, Any]:

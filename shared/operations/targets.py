@@ -23,6 +23,7 @@ from shared.operations.paging import Filter, Listing, in_domains
 DEFAULT_SECONDS = 60
 MAX_SECONDS = 600
 MAX_PLACE = 4096  # characters
+MAX_WORDS = 100  # of a command
 
 _ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.\-]+)):(\d{1,5})\Z")
 _FIELD = re.compile(r"\{(\w*)\}")

@@ -17,6 +17,8 @@ PAGE = DEFAULT_LIMIT
 Word = Annotated[str, Query(max_length=1000, pattern=TEXT)]
 DomainName = Annotated[str, Path(max_length=255, pattern=TEXT, examples=["example.org"])]
 MailAddress = Annotated[str, Path(max_length=320, pattern=TEXT, examples=["me@example.org"])]
+MailboxName = Annotated[str, Path(min_length=1, max_length=1000, pattern=TEXT, examples=["Projects/Boat"])]
+EntryId = Annotated[str, Path(max_length=100, pattern=TEXT, examples=["01KAR3N5D9T7Q8W2E4R6T8Y0ZA"])]
 
 READ = (401, 403, 422, 503)
 FIND = (401, 403, 404, 422, 503)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Path
 from services.admin.access import allowed
 from services.admin.models import TEXT, Acted, Entry, QueueAction, Site, SiteChange, Statistics, WaitingPage, Worker
 from services.admin.problems import documented
-from services.admin.routes.parameters import FIND, PAGE, READ, Cursor, Limit, Word
+from services.admin.routes.parameters import FIND, PAGE, READ, Cursor, EntryId, Limit, Word
 from shared.operations.operator import Operator
 from shared.operations.queue import Selection
 from shared.operations.tokens import Scope
@@ -21,7 +21,6 @@ Overseer = Annotated[Operator, allowed(Scope.QUEUE_READ, everywhere=True)]
 Worker_ = Annotated[Operator, allowed(Scope.QUEUE_WRITE)]
 Dispatcher = Annotated[Operator, allowed(Scope.QUEUE_WRITE, everywhere=True)]
 SiteName = Annotated[str, Path(min_length=1, max_length=1000, pattern=TEXT, examples=["mx.example.net"])]
-EntryId = Annotated[str, Path(max_length=100, pattern=TEXT, examples=["01KAR3N5D9T7Q8W2E4R6T8Y0ZA"])]
 
 
 @router.get("/queue", response_model=WaitingPage, responses=documented(*READ))

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from services.admin.api import make_api
 from shared import ids
-from shared.db import Database, Query, Rows, Work
+from shared.db import Database, Query, Rows, Work, load
 from shared.directory import Directory
 from shared.dns import Resolver
 from shared.journal.reader import Reader
@@ -105,6 +105,20 @@ class Stack:
         await self.database.write(work)
         leases = await self.queue.read(envelope.recipients[0].lane, 100, 0)
         await self.queue.delay(leases, [time.time() + 3600] * len(leases))
+
+    async def keep_back(self, *recipients: str, sender: str = "me@b.test") -> Envelope:
+        """Put a message into the quarantine, as the mda does."""
+        envelope = await self.accept(*recipients, lane=Lane.DELIVERY, sender=sender)
+        await self.defer(envelope, site="")
+        now, size = time.time_ns() // 1000, len(MESSAGE)
+        rows = [(envelope.id, one, now, "clamav", "clamav: virus", sender, "hello", size) for one in recipients]
+
+        def work() -> Work[None]:
+            yield Query("hold", "UPDATE pending SET held = 1 WHERE entry = :entry")(entry=envelope.id)
+            yield load("quarantine").insert(rows=rows)
+
+        await self.database.write(work)
+        return envelope
 
     async def query(self, text: str, **values: Any) -> Rows:
         def work() -> Work[Rows]:

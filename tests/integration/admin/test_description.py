@@ -26,8 +26,10 @@ from shared.journal.reader import Reader
 from shared.journal.writer import Writer
 from shared.operations.actor import Actor
 from shared.operations.bounce import Bounces
+from shared.operations.kept_scripts import Whose
 from shared.operations.operator import Office, Operator
 from shared.operations.queue import Yard
+from shared.operations.targets import Target, Way
 from shared.operations.tokens import NewToken, Scope
 from shared.operations.waiting import RedisFresh
 from shared.queue.connection import connect as connect_redis
@@ -71,6 +73,11 @@ class Served:
         await operator.add_domain("example.org")
         await operator.add_account("me@example.org", "correct horse")
         await operator.create_alias("info@example.org", ["me@example.org"])
+        await operator.mail.put_script(Whose("me@example.org"), "main", b"keep;")
+        await operator.mail.put_rule("me@example.org", "\\Trash", 30)
+        await operator.mail.put_target("me@example.org", Target(Way.STORE))
+        await operator.mail.create_mailbox("me@example.org", "Projects/Boat")
+        await operator.mail.share("me@example.org", "Projects", "ann@example.org", "lrs")
         made = await operator.add_token(NewToken("keeper", list(Scope)))
         app = make_api(office)
 
@@ -114,7 +121,7 @@ def served(
 def test_no_request_makes_it_fail(served: Served) -> None:
     described = schemathesis.openapi.from_asgi("/openapi.json", served.app)
     operations = [found.ok() for found in described.get_all_operations()]
-    assert len(operations) > 30
+    assert len(operations) > 60
     for operation in operations:
         _try(served, operation)
 
