@@ -33,10 +33,14 @@ class Folder(Protocol):
 async def keep_telling(redis: Redis, folder: Folder) -> None:
     """Report on filters until cancelled; a changed file is loaded even when no mail comes."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
+    told = False
     while True:
         await folder.filters()
+        views = folder.views()
         try:
-            await redis.set(KEYS + worker, orjson.dumps(folder.views()), ex=TTL)
+            if views or told:  # where there are no filters Redis isn't bothered
+                await redis.set(KEYS + worker, orjson.dumps(views), ex=TTL)
+            told = bool(views)
         except AWAY as error:
             log.info("filters not reported", error=str(error))
         await asyncio.sleep(INTERVAL)

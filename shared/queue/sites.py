@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
@@ -26,7 +26,8 @@ from shared.queue.scripts import Script
 SITE_LEASE_MS = 60_000
 SPREAD_MS = 50  # until a site with work left is given a further connection
 EXPIRE_BATCH = 100
-ASSIGN_VALUES = 2_000  # arguments of one call that assigns several entries
+ASSIGN_VALUES = 600  # entries and their parts in one call
+NOTHING = "-"  # in place of a token or a time
 STATS_LIMIT = 1_000  # sites in one answer
 MAX_NAME = 1_000  # characters of a site's name that are kept for people
 
@@ -132,13 +133,8 @@ class Sites:
         """Do the same for many entries in few calls."""
         lane = self._lane
         keys = [*self._base, lane.stream, lane.queued, lane.delayed, lane.refs]
-        added, args = 0, [GROUP]
-        for row in (row for assignment in assignments for row in self._assign_rows(assignment)):
-            if len(args) + len(row) > ASSIGN_VALUES:
-                added += int(await self._assign(keys, args))
-                args = [GROUP]
-            args += row
-        return added + (int(await self._assign(keys, args)) if len(args) > 1 else 0)
+        pieces = [piece for assignment in assignments for piece in _pieces(assignment)]
+        return sum([int(await self._assign(keys, self._assign_args(call))) for call in _calls(pieces)])
 
     async def acquire(self) -> SiteLease | None:
         """Lease a slot of the site that has been ready longest; None if no site is ready."""
@@ -205,23 +201,50 @@ class Sites:
     async def _remove(self, lease: SiteLease, items: Sequence[SiteItem], due: Sequence[str]) -> None:
         keys = [*self._base, self._lane.delayed, self._lane.refs]
         for chunk in chunks(list(zip(items, due, strict=True))):
-            rows = [
-                text for item, when in chunk for text in (item.key, item.generation, item.entry, item.reference, when)
-            ]
+            rows = [_finish_row(item, when) for item, when in chunk]
             await self._finish(keys, [lease.sid, lease.token, *rows])
 
-    def _assign_rows(self, assignment: Assignment) -> Iterator[list[str]]:
-        """Yield an entry's arguments, in pieces of one call each; only the last ends the lease."""
-        work, due = assignment.work, _ms(assignment.due)
-        token, item = (work.token, work.item) if isinstance(work, Lease) else ("", work)
-        batches = list(chunks(list(assignment.parts))) or [[]]
-        for number, batch in enumerate(batches, 1):
-            last = number == len(batches)
-            head = [token if last else "", item.entry, item.reference, due if last else "", str(len(batch))]
-            yield [*head, *(text for part in batch for text in self._part_row(part))]
+    def _assign_args(self, pieces: Sequence[Assignment]) -> list[str | int]:
+        sites = list(dict.fromkeys(part.site for piece in pieces for part in piece.parts))
+        places = {site: str(number) for number, site in enumerate(sites, 1)}
+        rows = (text for site in sites for text in (site_id(site), site[:MAX_NAME], self._slots_of(site)))
+        return [GROUP, len(sites), *rows, *(_assign_row(piece, places) for piece in pieces)]
 
-    def _part_row(self, part: Part) -> Iterator[str]:
-        yield from (part.domain, site_id(part.site), part.site[:MAX_NAME], str(self._slots_of(part.site)))
+
+def _pieces(assignment: Assignment) -> Iterator[Assignment]:
+    """Cut an assignment into what one call takes; only the last ends the lease."""
+    work = assignment.work
+    *batches, last = list(chunks(list(assignment.parts))) or [[]]
+    for batch in batches:
+        yield Assignment(work.item if isinstance(work, Lease) else work, batch)
+    yield Assignment(work, last, assignment.due)
+
+
+def _calls(pieces: Sequence[Assignment]) -> Iterator[list[Assignment]]:
+    """Gather pieces for one call each, so that none keeps the server for long."""
+    call: list[Assignment] = []
+    values = 0
+    for piece in pieces:
+        size = 1 + len(piece.parts)
+        if call and values + size > ASSIGN_VALUES:
+            yield call
+            call, values = [], 0
+        call.append(piece)
+        values += size
+    if call:
+        yield call
+
+
+def _assign_row(piece: Assignment, places: Mapping[str, str]) -> str:
+    work = piece.work
+    token, item = (work.token, work.item) if isinstance(work, Lease) else (NOTHING, work)
+    parts = [text for part in piece.parts for text in (part.domain, places[part.site])]
+    return "\n".join([token, item.entry, item.reference, _ms(piece.due) or NOTHING, *parts])
+
+
+def _finish_row(item: SiteItem, due: str) -> str:
+    row = f"{item.key}\n{item.generation}"
+    return f"{row}\n{item.entry}\n{item.reference}\n{due}" if due else row
 
 
 def site_id(site: str) -> str:

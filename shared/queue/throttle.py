@@ -43,7 +43,7 @@ class Throttle:
     def __init__(self, redis: Redis, *, prefix: str = PREFIX) -> None:
         self._redis = redis
         self._prefix = f"{prefix}throttle:"
-        self._count = Script(redis, "window_count")
+        self._count = Script(redis, "window", "window_count")
 
     async def count(self, name: str, subject: str, *, limit: int, window: float, amount: int = 1) -> Verdict:
         """Count `amount` for a subject unless that exceeds `limit` in `window` seconds."""
@@ -76,15 +76,19 @@ class LoginThrottle:
     def __init__(self, redis: Redis, *, prefix: str = PREFIX) -> None:
         self._redis = redis
         self._throttle = Throttle(redis, prefix=prefix)
+        self._look = Script(redis, "window", "window_look")
 
     async def delay(self, ip: str, account: str) -> float | None:
         """Return the seconds to wait before a password is looked at; None: refuse without looking."""
         network = network_of(ip)
-        by_network, by_pair, by_account, friend = await asyncio.gather(
-            self._failures("login-network", network),
-            self._failures("login-pair", _pair(network, account)),
-            self._failures("login-account", account),
-            self._redis.exists(self._friend(network, account)),
+        friend, by_network, by_pair, by_account = await self._look(
+            [
+                self._friend(network, account),
+                self._throttle.key("login-network", network),
+                self._throttle.key("login-pair", _pair(network, account)),
+                self._throttle.key("login-account", account),
+            ],
+            [int(LOGIN_WINDOW * 1000)],
         )
         if friend:
             return delay_after(by_pair - PAIR_FREE)
@@ -108,14 +112,10 @@ class LoginThrottle:
     async def succeeded(self, ip: str, account: str) -> None:
         """Forget an account's failures from this network, which may be guessing others all the same."""
         network = network_of(ip)
-        await asyncio.gather(
-            self._throttle.reset("login-pair", _pair(network, account)),
-            self._redis.set(self._friend(network, account), "1", ex=FRIEND_TIME),
-        )
-
-    async def _failures(self, name: str, subject: str) -> int:
-        verdict = await self._throttle.look(name, subject, limit=LOGIN_COUNTED, window=LOGIN_WINDOW)
-        return verdict.used
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.delete(self._throttle.key("login-pair", _pair(network, account)))
+            pipeline.set(self._friend(network, account), "1", ex=FRIEND_TIME)
+            await pipeline.execute()
 
     async def _count(self, name: str, subject: str) -> None:
         await self._throttle.count(name, subject, limit=LOGIN_COUNTED, window=LOGIN_WINDOW)

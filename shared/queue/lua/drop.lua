@@ -12,7 +12,10 @@ end
 redis.call('HDEL', KEYS[6], entry)
 if parts ~= '' then
   for _, domain in ipairs(redis.call('SMEMBERS', parts .. entry)) do
-    remove_item(entry .. ':' .. domain, nil)
+    local sid = remove_item(entry .. ':' .. domain, nil)
+    if sid then
+      forget_if_idle(sid)
+    end
     found = 1
   end
 end
