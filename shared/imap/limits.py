@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 MAX_NUMBER = 0xFFFFFFFF  # RFC 3501 §9: number is unsigned 32 bits
 MAX_LITERAL = (1 << 63) - 1  # RFC 9051 §9: number64; anything longer is a syntax error
+MAX_UNASKED_LITERAL = 4096  # octets that aren't announced first where LITERAL- is offered (RFC 7888 §5)
 MAX_MODSEQ = (1 << 63) - 1  # RFC 7162 §7: mod-sequence-value is unsigned 63 bits
 MAX_TAG = 128
 MAX_SEQUENCE_RANGES = 200_000

@@ -20,7 +20,7 @@ from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.command import Command
 from shared.imap.command_parser import BadCharset, BadCommand, parse_command
-from shared.imap.limits import AFTER_LOGIN
+from shared.imap.limits import AFTER_LOGIN, MAX_UNASKED_LITERAL
 from shared.imap.receive import (
     CommandReceived,
     CommandRejected,
@@ -349,6 +349,8 @@ class ImapSession:
 
     async def _ask(self, request: LiteralRequest) -> append.Literal | Outcome:
         decision: append.Literal | Outcome = append.Literal.BUFFERED
+        if self.account is None and not request.sync and request.size > MAX_UNASKED_LITERAL:
+            raise BadCommand(request.tag, f"Literals over {MAX_UNASKED_LITERAL} octets have to be announced first")
         if request.name in append.NAMES:
             decision = await append.announce(self, request)
         if decision is append.Literal.BUFFERED and not request.fits:
