@@ -50,15 +50,6 @@ class Throttle:
         reply = await self._count([self.key(name, subject)], [limit, int(window * 1000), amount])
         return Verdict(bool(reply[0]), int(reply[1]), int(reply[2]) / 1000)
 
-    async def look(self, name: str, subject: str, *, limit: int, window: float) -> Verdict:
-        """Say whether one more would be allowed, without counting it."""
-        reply = await self._count([self.key(name, subject)], [limit - 1, int(window * 1000), 0])
-        return Verdict(bool(reply[0]), int(reply[1]), int(reply[2]) / 1000)
-
-    async def reset(self, name: str, subject: str) -> None:
-        """Forget what was counted."""
-        await self._redis.delete(self.key(name, subject))
-
     def key(self, name: str, subject: str) -> str:
         """Return the Redis key of a counter; the subject is somebody else's text, hence hashed."""
         digest = hashlib.blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16)

@@ -35,18 +35,16 @@ async def test_the_window_slides(redis: Redis) -> None:
     refused = await throttle.count("fast", "a", limit=10, window=0.4)
     assert not refused.allowed and refused.retry_after <= 0.4
     await asyncio.sleep(0.85)
-    assert (await throttle.look("fast", "a", limit=10, window=0.4)).used == 0
+    assert (await throttle.count("fast", "a", limit=10, window=0.4, amount=0)).used == 0
     assert (await throttle.count("fast", "a", limit=10, window=0.4)).allowed
 
 
-async def test_looking_does_not_count_and_reset_forgets(redis: Redis) -> None:
+async def test_an_amount_of_nothing_only_looks(redis: Redis) -> None:
     throttle = Throttle(redis)
-    await throttle.count("x", "a", limit=1, window=60)
+    await throttle.count("x", "a", limit=2, window=60)
     for _ in range(3):
-        assert not (await throttle.look("x", "a", limit=1, window=60)).allowed
-        assert (await throttle.look("x", "a", limit=2, window=60)).allowed
-    await throttle.reset("x", "a")
-    assert (await throttle.count("x", "a", limit=1, window=60)).allowed
+        assert (await throttle.count("x", "a", limit=2, window=60, amount=0)).used == 1
+    assert (await throttle.count("x", "a", limit=2, window=60)).allowed
 
 
 async def test_counters_expire(redis: Redis) -> None:
