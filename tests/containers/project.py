@@ -74,7 +74,7 @@ class Project:
 
     def down(self, *, forget: bool = False) -> None:
         """Take it down, with all its data if told."""
-        self.compose("--profile", "cli", "down", "--remove-orphans", *(["-v"] if forget else []))
+        self.compose("--profile", "*", "down", "--remove-orphans", *(["-v"] if forget else []))
 
     def wait_healthy(self, timeout: float = START_TIME) -> None:
         """Wait until what runs for long is healthy; AssertionError with the state if it isn't in time."""
