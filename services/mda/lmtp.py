@@ -27,6 +27,7 @@ READ_SIZE = 64 * 1024
 PIECE = 256 * 1024  # octets given to the socket at once
 IDLE = 5.0  # seconds that a connection is kept for the next message
 MAX_IDLE = 32  # connections kept to one server
+OURS = "LMTP Packetboat"  # what our mta's greeting says after its name
 
 
 class _Stale(Exception):
@@ -111,6 +112,7 @@ async def _converse(line: _Line, transaction: Transaction, message: bytes) -> Re
     events: list[Event] = []
     while True:
         if client.can_begin and not has_begun:
+            _check_loop(client)
             has_begun = True
             events += client.begin(transaction)
         for event in events:
@@ -127,6 +129,12 @@ async def _converse(line: _Line, transaction: Transaction, message: bytes) -> Re
         await line.writer.drain()
         data = await line.reader.read(READ_SIZE)
         events = client.receive(data) if data else client.connection_lost("the server closed the connection")
+
+
+def _check_loop(client: Client) -> None:
+    """Send nothing to our own mta, which would hand it back to us; the operator may mend that before mail expires."""
+    if client.greeting == f"{client.options.hostname} {OURS}":
+        raise TemporaryFailure("the LMTP server is this mail system itself: mail goes in circles", status="4.4.6")
 
 
 async def _send_body(line: _Line, message: bytes) -> None:

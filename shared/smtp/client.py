@@ -94,6 +94,7 @@ class Client:
         self.extensions = Extensions()
         self.state = State.GREETING
         self.encrypted = options.encrypted
+        self.greeting = ""  # what the server said of itself
         self.finished = 0  # transactions that the server has answered
         self._parser = ReplyParser()
         self._out: list[bytes] = []
@@ -257,6 +258,7 @@ class Client:
     # The way to Ready.
 
     def _on_greeting(self, _command: _Command, reply: Reply) -> None:
+        self.greeting = reply.text
         if reply.code == READY_CODE:
             self._hello()
         else:

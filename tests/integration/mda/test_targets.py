@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.mda import handing
+from services.mta import replies
 from shared.errors import ConfigurationError
 from shared.mailbox import maildir, mbox
 from shared.message.envelope import Lane, Recipient
@@ -204,6 +205,18 @@ async def test_what_a_server_says_of_the_session_is_no_bounce(office, sink):
     await work(office)
     [row] = await office.query("SELECT reason FROM pending")
     assert "Not now" in row["reason"]
+
+
+async def test_our_own_lmtp_gets_nothing(office, sink):
+    server, place = sink
+    server.greeting = replies.greeting("localhost", "LMTP")
+    await office.account("ann")
+    await send_to(office, Way.LMTP, place)
+    await office.accept("ann", message=BODY)
+    await work(office)
+    [row] = await office.query("SELECT reason FROM pending")
+    assert "this mail system itself" in row["reason"]
+    assert not any(line.startswith(b"MAIL") for line in server.lines)
 
 
 async def test_a_server_that_is_away_defers_and_time_runs_out(office):
