@@ -118,8 +118,7 @@ class MdaWorker:
         await self._outbox.drain(grace * PUSHING_SHARE)
         await self._tasks.cancel()
         await self._panel.close()
-        if self._folder is not None:
-            await self._folder.close()
+        await self._folder.close()
         await self._redis.aclose()
         await self._database.close()
         self._reader.close()
@@ -180,9 +179,7 @@ class MdaWorker:
             limits=Limits(settings.mda_isolation_time, settings.mda_stuck_time),
         )
 
-    def _filter_folder(self) -> FilterFolder | None:
+    def _filter_folder(self) -> FilterFolder:
         settings = self._settings
-        if settings.filter_folder is None:
-            return None
         limits = FilterLimits(settings.mda_filter_time, settings.mda_filter_memory, settings.mda_filter_processes)
         return FilterFolder(settings.filter_folder, limits)

@@ -37,7 +37,7 @@ class MdaSettings(CommonSettings):
     mda_audit_age: float = Field(400 * DAY, gt=0, description="Seconds that the audit log is kept.")
     mda_filters: Path | None = Field(
         None,
-        description="Folder of Python filters (docs/filters.md); empty: filters in the data folder, if there is one.",
+        description="Folder of Python filters (docs/filters.md); empty: filters in the data folder.",
     )
     mda_filter_time: float = Field(
         5.0, gt=0, le=300, description="Seconds that a Python filter has for one message, unless it says otherwise."
@@ -64,10 +64,9 @@ class MdaSettings(CommonSettings):
         return value or None  # compose passes "" for what isn't set
 
     @property
-    def filter_folder(self) -> Path | None:
-        """The folder of Python filters with the default filled in; None when there is none."""
-        default = self.data / "filters"
-        return self.mda_filters or (default if default.is_dir() else None)
+    def filter_folder(self) -> Path:
+        """The folder of Python filters with the default filled in; it may come and go."""
+        return self.mda_filters or self.data / "filters"
 
     @property
     def kept_days(self) -> dict[str, int]:

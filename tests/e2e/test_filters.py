@@ -53,8 +53,7 @@ def outcome(stack: Stack, subject: str) -> str:
 
 def test_viruses_are_kept_back_and_filters_have_their_say(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    (data / "filters").mkdir(parents=True)
-    (data / "filters" / "sort.py").write_text(FILTER)
+    data.mkdir()
     with daemons.clamd(tmp_path / "clam") as socket:
         (data / "scanners.toml").write_text(
             f'[clamav]\nat = "mda"\naddress = "{socket}"\nvirus = "quarantine"\nwhen_down = "tempfail"\n'
@@ -73,6 +72,9 @@ def test_viruses_are_kept_back_and_filters_have_their_say(tmp_path: Path) -> Non
             assert command(stack, "quarantine", "list") == "the quarantine is empty\n"
             command(stack, "quarantine", "delete", "--to", BOB, status=2)
 
+            (data / "filters").mkdir()  # noticed while the stack runs
+            (data / "filters" / "sort.py").write_text(FILTER)
+            until(lambda: "sort" in command(stack, "filters", "status"))
             send(stack, "sort")
             until(lambda: "mailbox=Sorted" in outcome(stack, "sort"))
             assert "filter=python sort" in outcome(stack, "sort")
