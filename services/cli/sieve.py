@@ -50,9 +50,16 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="sieve")
 
 
-def check_script(script: ScriptArgument) -> None:
+def check_script(
+    script: ScriptArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of line, column and message.")] = False,
+) -> None:
     """Tell everything that is wrong with a script, one line each; exit status 1 if anything is."""
     errors = check(script.read_bytes())
+    if as_json:
+        found = [{"line": error.line, "column": error.column, "message": error.message} for error in errors]
+        print(orjson.dumps(found).decode())
+        raise typer.Exit(1 if errors else 0)
     for error in errors:
         print(f"{script}:{error.line}:{error.column}: {error.message}")
     if errors:

@@ -39,6 +39,16 @@ def test_check_names_each_error_with_its_place(tmp_path: Path) -> None:
     assert (good.exit_code, good.output) == (0, f"{path}: no errors\n")
 
 
+def test_check_speaks_json(tmp_path: Path) -> None:
+    bad = RUNNER.invoke(make_app("sieve"), ["sieve", "check", "--json", script(tmp_path, "keep;\nfoo;\n")])
+    assert (bad.exit_code, json.loads(bad.output)) == (
+        1,
+        [{"line": 2, "column": 1, "message": 'unknown command "foo"'}],
+    )
+    good = RUNNER.invoke(make_app("sieve"), ["sieve", "check", "--json", script(tmp_path, "keep;")])
+    assert (good.exit_code, json.loads(good.output)) == (0, [])
+
+
 def test_test_tells_what_would_happen_and_why(tmp_path: Path, message: str) -> None:
     path = script(
         tmp_path,
