@@ -23,9 +23,14 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Send this to the client, decoded octets; its response comes next."""
+    """Send this to the client, decoded octets; its response comes next.
+
+    `is_last`: the mechanism's last word, to which the response is empty. A protocol that has a place for it in the
+    answer to a login sends it there, and goes on with an empty response of its own (RFC 4422 §3.6).
+    """
 
     data: bytes
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ class Scram:
         for credential, verifier in self._verifiers or ():
             if _proves(verifier, proof, signed):
                 self._proven = Proven(self._identity, credential)
-                return Challenge(b"v=" + b64encode(self._algorithm.hmac(verifier.server_key, signed)))
+                return Challenge(b"v=" + b64encode(self._algorithm.hmac(verifier.server_key, signed)), is_last=True)
         return Refused(Reason.WRONG_PROOF, self._identity)
 
 

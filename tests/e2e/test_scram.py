@@ -5,8 +5,10 @@ from __future__ import annotations
 import imaplib
 import re
 import smtplib
+import socket
 import ssl
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 
 import pytest
@@ -84,3 +86,27 @@ def test_submission(stack: Stack, account: str) -> None:
             return (scram.final(Challenge(said or b"")) if step is None else step).decode()
 
         assert client.auth("SCRAM-SHA-256", answer, initial_response_ok=True)[0] == 235
+
+
+def test_managesieve_tells_its_proof_with_the_success(stack: Stack, account: str) -> None:
+    with socket.create_connection((stack.host, stack.ports.sieve), timeout=TIMEOUT) as plain:
+        said = plain.makefile("rb")
+        while not said.readline().startswith(b"OK"):
+            pass
+        plain.sendall(b"STARTTLS\r\n")
+        assert said.readline().startswith(b"OK")
+        with trust(stack).wrap_socket(plain, server_hostname=stack.host) as client:
+            answer, scram = _managesieve_login(client, account)
+    found = re.fullmatch(rb'OK \(SASL "([^"]+)"\) "Logged in"\r\n', answer)
+    assert found is not None, answer
+    assert b64decode(found[1]) == scram.expected
+
+
+def _managesieve_login(client: ssl.SSLSocket, account: str) -> tuple[bytes, Client]:
+    said, scram = client.makefile("rb"), Client(PASSWORD)
+    while not said.readline().startswith(b"OK"):
+        pass
+    client.sendall(b'AUTHENTICATE "SCRAM-SHA-256" "%b"\r\n' % b64encode(scram.first(account.encode())))
+    challenge = Challenge(b64decode(said.readline().strip(b'"\r\n')))
+    client.sendall(b'"%b"\r\n' % b64encode(scram.final(challenge)))
+    return said.readline(), scram

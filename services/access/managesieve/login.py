@@ -93,12 +93,17 @@ def _may_authenticate(session: SieveSession) -> bool:
     return session.connection.is_tls or session.desk.plaintext_auth
 
 
-async def _follow(session: SieveSession, exchange: Exchange, step: Step) -> bytes | None:
+async def _follow(
+    session: SieveSession, exchange: Exchange, step: Step, last_word: Challenge | None = None
+) -> bytes | None:
+    """Go on until the client has to answer; a mechanism's last word is told with the OK (§2.1)."""
     try:
         answer = await session.desk.logins.answer(PROTOCOL, session.connection.ip, exchange, step)
     except MailFailure as failure:
         return response.no(failure.text, Code.TRY_LATER)
     match answer:
+        case Challenge(is_last=True):
+            return await _follow(session, exchange, exchange.receive(b""), answer)
         case Challenge():
             session.exchange = exchange
             session.write(response.challenge(encode(answer)))
@@ -108,7 +113,8 @@ async def _follow(session: SieveSession, exchange: Exchange, step: Step) -> byte
         case Refused(reason):
             return response.no(reason.value)
         case account:
-            return _logged_in(session, account)
+            _logged_in(session, account)
+            return response.ok("Logged in") if last_word is None else response.ok_sasl(encode(last_word), "Logged in")
 
 
 def _failed(session: SieveSession) -> bytes | None:
@@ -120,7 +126,6 @@ def _failed(session: SieveSession) -> bytes | None:
     return None
 
 
-def _logged_in(session: SieveSession, account: Account) -> bytes:
+def _logged_in(session: SieveSession, account: Account) -> None:
     session.failed_logins = 0
     session.log_in(account)
-    return response.ok("Logged in")

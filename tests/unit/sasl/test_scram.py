@@ -30,7 +30,7 @@ def test_the_example_of_rfc_7677() -> None:
     final = (
         b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
     )
-    assert scram.respond(final) == Challenge(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
+    assert scram.respond(final) == Challenge(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=", is_last=True)
     assert scram.respond(b"") == Proven("user", 7)
 
 
@@ -40,7 +40,7 @@ def test_the_example_of_rfc_5802() -> None:
     challenge = scram.provide([(1, make_verifier(Algorithm.SHA_1, "pencil", SHA1_SALT, 4096))])
     assert challenge == Challenge(b"r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096")
     final = b"c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="
-    assert scram.respond(final) == Challenge(b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ=")
+    assert scram.respond(final) == Challenge(b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ=", is_last=True)
     assert scram.respond(b"") == Proven("user", 1)
 
 
@@ -49,6 +49,7 @@ class Client:
 
     def __init__(self, password: str, header: bytes = b"n,,", bound: bytes = b"") -> None:
         self.password, self.header, self.bound = password, header, bound
+        self.expected = b""  # the server's last word
 
     def first(self, name: bytes = b"tim") -> bytes:
         self.bare = b"n=" + name + b",r=clientnonce"
@@ -62,6 +63,8 @@ class Client:
         text = b"c=" + b64encode(self.header + self.bound) + b",r=" + values[b"r"]
         signed = b",".join((self.bare, challenge.data, text))
         signature = hmac.digest(hashlib.sha256(key).digest(), signed, "sha256")
+        server_key = hmac.digest(salted, b"Server Key", "sha256")
+        self.expected = b"v=" + b64encode(hmac.digest(server_key, signed, "sha256"))
         proof = bytes(a ^ b for a, b in zip(key, signature, strict=True))
         return text + b",p=" + b64encode(proof)
 
