@@ -21,8 +21,9 @@ from shared.journal.record import LARGE_THRESHOLD
 from shared.journal.reference import Reference
 from shared.journal.writer import Writer
 from shared.message.compose import delivered_to_header
-from shared.message.dsn import DsnKind, DsnRecipient, DsnReport, build_dsn
+from shared.message.dsn import DsnKind, DsnRecipient, build_dsn
 from shared.message.envelope import DeliverBy, Envelope, Kind, Lane, Origin, Recipient
+from shared.message.notification import notification, report_on
 from shared.queue.delivery import Item
 
 UPLOAD_CHUNK = 1024 * 1024  # octets handed over at a time
@@ -187,35 +188,13 @@ class Children:
         if sender is None:
             return None
         identity = child_id(parent.id, recipient.address, kind.value, target)
-        report = DsnReport(
-            kind=kind,
-            sender=parent.sender,
-            recipients=(reported,),
-            reporting_mta=self._hostname,
-            date=datetime.fromtimestamp(self._clock(), UTC),
-            arrival=datetime.fromtimestamp(parent.received_at / 1_000_000, UTC),
-            message_id=f"<{identity}@{self._hostname}>",
-            boundary=f"=_{identity}",
-            original=entry.message,
-            entry_id=parent.id,
-            envid=parent.envid,
-            ret=parent.ret,
-            smtputf8=parent.smtputf8,
+        now, original = self._clock(), entry.message
+        report = report_on(
+            parent, kind, reported, identity=identity, hostname=self._hostname, original=original, at=now
         )
-        local = await self._directory.is_local_domain(sender.domain)
         body = build_dsn(report)
-        envelope = Envelope(
-            id=identity,
-            sender="",
-            recipients=(Recipient(parent.sender, Lane.DELIVERY if local else Lane.RELAY),),
-            received_at=int(self._clock() * 1_000_000),
-            kind=Kind.BOUNCE,
-            parent=parent.id,
-            smtputf8=parent.smtputf8,
-            eight_bit=not body.isascii(),
-            message_id=report.message_id,
-            origin=Origin(service="mda"),
-        )
+        lane = await self._lane(sender)
+        envelope = notification(parent, report, body, identity=identity, lane=lane, service="mda", at=now)
         return Child(envelope, b"", body)
 
 

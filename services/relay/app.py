@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 from services.relay.connection import Timeouts, TlsSettings
 from services.relay.engine import Dialling, Engine
 from services.relay.intake import Intake
-from services.relay.notice import Notifier
 from services.relay.recorder import Recorder
 from services.relay.route import SMTP_PORT, RoutePolicy, Router
 from services.relay.schedule import Schedule
@@ -26,6 +25,7 @@ from shared.dns import Resolver
 from shared.errors import TemporaryFailure
 from shared.journal.reader import Reader
 from shared.maillog import MailLog
+from shared.operations.notice import Notifier
 from shared.operations.sites import Throttles
 from shared.queue.connection import connect as connect_redis
 from shared.queue.delivery import Queue, new_consumer
@@ -74,7 +74,7 @@ class RelayWorker:
         self._outbox = Outbox(self._queue)
         reader = Reader(settings.journal)
         directory = Directory(self._database)
-        notifier = Notifier(self._writer, reader, settings.name, directory.is_local_domain)
+        notifier = Notifier("relay", self._writer, reader, settings.name, directory.is_local_domain)
         self._recorder = Recorder(self._database, notifier, self._outbox, schedule_of(settings), self._log)
         self._engine = Engine(
             database=self._database,

@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 
-from services.relay.notice import Notice, wants
 from services.relay.schedule import Schedule, Step
 from services.relay.state import EntryState
 from shared.journal.reference import Reference
 from shared.message.dsn import DsnKind
 from shared.message.envelope import Envelope, Lane, Recipient
+from shared.operations.notice import Notice, wants
 from shared.operations.origin import origin_json
 from shared.smtp.outcome import Deferred, Delivered, Failed, Outcome
 from shared.smtp.reply import Reply

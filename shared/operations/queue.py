@@ -24,7 +24,7 @@ from shared.mailbox.blobs import lock_segments
 from shared.message.envelope import Envelope, Lane
 from shared.operations.actor import Actor, NotFound
 from shared.operations.audit import note
-from shared.operations.bounce import Bounces, bounce_id
+from shared.operations.bounce import Bounces
 from shared.operations.origin import origin_view
 from shared.operations.paging import WINDOW
 from shared.operations.waiting import PENDING, Waiting, Wanted, recorded, waiting_of
@@ -260,10 +260,9 @@ async def _drop_rows(yard: Yard, actor: Actor, rows: Sequence[Any], bounces: Bou
             detail["origin"] = origin_view(envelope.origin)
         known = await yard.database.read(_finished, row["entry"], row["recipient"])
         if bounces is not None and envelope is not None and envelope.sender and not known:
-            children[row["entry"], row["recipient"]] = await bounces.journal(
-                envelope, _reference(row), row["recipient"]
-            )
-            detail["child"] = bounce_id(envelope, row["recipient"])
+            child = await bounces.journal(envelope, _reference(row), row["recipient"])
+            children[row["entry"], row["recipient"]] = child
+            detail["child"] = child.entry
         details.append(detail)
     gone = await yard.database.write(_give_up, actor, rows, details, _now())
     if bounces is not None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from services.relay.notice import Notice, Notifier, wants
 from shared.ids import encode
 from shared.journal.reference import Reference
 from shared.message.dsn import DsnKind
 from shared.message.envelope import Envelope, Kind, Lane, Recipient
+from shared.operations.notice import Notice, Notifier, wants
 from shared.smtp.reply import Reply
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -46,7 +46,7 @@ async def journal(kind: DsnKind, reply: Reply, host: str, **values: Any) -> tupl
     async def is_local(domain: str) -> bool:
         return domain == "a.test"
 
-    item = await Notifier(writer, FakeReader(), "relay.a.test", is_local).journal(notice)  # type: ignore[arg-type]
+    item = await Notifier("relay", writer, FakeReader(), "relay.a.test", is_local).journal(notice)  # type: ignore[arg-type]
     ((child, body),) = writer.appended
     assert (item.entry, item.lane) == (child.id, Lane.DELIVERY)
     return child, body

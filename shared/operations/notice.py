@@ -17,10 +17,10 @@ from shared.message.dsn import (
     MAX_RETURNED_HEADER_BYTES,
     DsnKind,
     DsnRecipient,
-    DsnReport,
     build_dsn,
 )
-from shared.message.envelope import Envelope, Kind, Lane, Origin, Recipient
+from shared.message.envelope import Envelope, Kind, Lane, Recipient
+from shared.message.notification import notification, report_on
 from shared.queue.delivery import Item
 from shared.smtp.reply import Reply
 
@@ -60,15 +60,17 @@ def wants(kind: DsnKind, envelope: Envelope, recipient: Recipient) -> bool:
 
 
 class Notifier:
-    """Writes notifications to the journal; the queue learns of them after the parent's commit."""
+    """Writes a service's notifications to the journal; the queue learns of them after the parent's commit."""
 
     def __init__(
         self,
+        service: str,
         writer: Writer,
         reader: Reader,
         hostname: str,
         is_local: Callable[[str], Awaitable[bool]],
     ) -> None:
+        self._service = service
         self._writer = writer
         self._reader = reader
         self._hostname = hostname
@@ -76,12 +78,22 @@ class Notifier:
 
     async def journal(self, notice: Notice) -> Item:
         """Make a notification durable and return its reference; JournalFull, JournalFailed, RecordUnavailable."""
+        parent, identity = notice.envelope, notice.child
         size = min(notice.reference.size, ORIGINAL_LIMIT)
         original = await asyncio.to_thread(self._reader.pread, notice.reference, 0, size)
-        body = build_dsn(self._report(notice, original))
-        envelope = self._envelope(notice, await self._lane(notice.envelope.sender), eight_bit=not body.isascii())
-        reference = await self._writer.append(envelope, body)
-        return Item(envelope.id, envelope.recipients[0].lane, reference.encode())
+        report = report_on(
+            parent,
+            notice.kind,
+            _dsn_recipient(notice),
+            identity=identity,
+            hostname=self._hostname,
+            original=original,
+            at=notice.at,
+        )
+        body = build_dsn(report)
+        lane = await self._lane(parent.sender)
+        child = notification(parent, report, body, identity=identity, lane=lane, service=self._service, at=notice.at)
+        return Item(identity, lane, (await self._writer.append(child, body)).encode())
 
     async def _lane(self, sender: str) -> Lane:
         try:
@@ -89,43 +101,6 @@ class Notifier:
         except AddressError:
             return Lane.RELAY
         return Lane.DELIVERY if await self._is_local(domain) else Lane.RELAY
-
-    def _envelope(self, notice: Notice, lane: Lane, *, eight_bit: bool) -> Envelope:
-        parent = notice.envelope
-        return Envelope(
-            id=notice.child,
-            sender="",
-            recipients=(Recipient(parent.sender, lane, notify="NEVER"),),
-            received_at=int(notice.at * 1e6),
-            kind=Kind.BOUNCE,
-            parent=parent.id,
-            hops=parent.hops + 1,
-            smtputf8=parent.smtputf8,
-            eight_bit=eight_bit,
-            message_id=self._message_id(notice),
-            origin=Origin(service="relay"),
-        )
-
-    def _report(self, notice: Notice, original: bytes) -> DsnReport:
-        envelope = notice.envelope
-        return DsnReport(
-            kind=notice.kind,
-            sender=envelope.sender,
-            recipients=(_dsn_recipient(notice),),
-            reporting_mta=self._hostname,
-            date=_time(notice.at),
-            arrival=_time(envelope.received_at / 1e6),
-            message_id=self._message_id(notice),
-            boundary=f"=_{notice.child}",
-            original=original,
-            entry_id=envelope.id,
-            envid=envelope.envid,
-            ret=envelope.ret,
-            smtputf8=envelope.smtputf8,
-        )
-
-    def _message_id(self, notice: Notice) -> str:
-        return f"<{notice.child}@{self._hostname}>"
 
 
 def _dsn_recipient(notice: Notice) -> DsnRecipient:
