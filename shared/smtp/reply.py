@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from shared.errors import PacketboatError
 
@@ -92,21 +92,29 @@ class ReplyParser:
     def _line(self, line: bytes) -> Reply | None:
         if len(line) > MAX_LINE:
             raise ReplyError(f"a reply line is longer than {MAX_LINE} octets")
-        match = _LINE.match(line)
-        if match is None:
-            raise ReplyError(f"not an SMTP reply: {_clean(line[:80].decode('ascii', 'replace'))}")
-        code = int(match[1])
-        if self._lines and code != self._code:
-            raise ReplyError(f"a reply's lines have the codes {self._code} and {code}")
-        self._code = code
-        self._lines.append(_clean((match[3] or b"").decode("utf-8", "replace")))
-        if match[2] == b"-":
+        read, is_last = _read(line)
+        if not self._lines and is_last:
+            return read
+        if self._lines and read.code != self._code:
+            raise ReplyError(f"a reply's lines have the codes {self._code} and {read.code}")
+        self._code = read.code
+        self._lines += read.lines
+        if not is_last:
             if len(self._lines) >= MAX_LINES:
                 raise ReplyError(f"a reply has more than {MAX_LINES} lines")
             return None
-        reply = Reply(code, tuple(self._lines))
+        reply = Reply(self._code, tuple(self._lines))
         self._lines = []
         return reply
+
+
+@lru_cache(maxsize=1024)  # hosts say the same to each MAIL, RCPT and DATA
+def _read(line: bytes) -> tuple[Reply, bool]:
+    """Return a line as a reply, and whether it is a reply's last one."""
+    match = _LINE.match(line)
+    if match is None:
+        raise ReplyError(f"not an SMTP reply: {_clean(line[:80].decode('ascii', 'replace'))}")
+    return Reply(int(match[1]), (_clean((match[3] or b"").decode("utf-8", "replace")),)), match[2] != b"-"
 
 
 def _clean(text: str) -> str:
