@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
 from collections import deque
@@ -138,6 +139,11 @@ class Connection:
         self._letters: dict[object, Letter] = {}
         self._begun: dict[object, float] = {}  # when each was, by the loop's clock
         self._message = b""  # in wire form, to go out with what follows it
+        self._tls = ""  # version and cipher
+        self._loop = asyncio.get_running_loop()
+        self._patience = 0.0  # until when, by the loop's clock, something has to come
+        self._watch: asyncio.TimerHandle | None = None
+        self._was_late = False
         raw: socket.socket | None = writer.get_extra_info("socket")
         if raw is not None:
             with contextlib.suppress(OSError):
@@ -155,9 +161,9 @@ class Connection:
 
     def via(self, letter: Letter) -> Via:
         """Return how a letter that has been reported went."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         seconds = now - self._begun.pop(letter.transaction, now)
-        return Via(self.hop.address, describe_tls(self._writer.transport), round(seconds, 3))
+        return Via(self.hop.address, self._tls, round(seconds, 3))
 
     async def get_ready(self, context: ssl.SSLContext) -> None:
         """Go through greeting, EHLO, STARTTLS and AUTH; HostFailure if that fails."""
@@ -167,6 +173,7 @@ class Connection:
                     await self._start_tls(context)
                 elif isinstance(event, Over):
                     raise HostFailure(self.hop, event.reply)
+        self._tls = describe_tls(self._writer.transport)
 
     async def send(
         self,
@@ -200,9 +207,11 @@ class Connection:
         self.client.quit()
         self._flush()
         self._writer.close()
+        self._stop_watching()
 
     def abort(self) -> None:
         """Close at once."""
+        self._stop_watching()
         self._writer.transport.abort()
 
     def _begin(
@@ -216,7 +225,7 @@ class Connection:
                 return  # a large message may fail half-way: nobody else's reply must be lost with it
             letter = waiting.popleft()
             self._letters[letter.transaction] = letter
-            self._begun[letter.transaction] = asyncio.get_running_loop().time()
+            self._begun[letter.transaction] = self._loop.time()
             for event in self.client.begin(letter.transaction):
                 if isinstance(event, Finished):
                     report(self._letters.pop(event.transaction), event.replies)
@@ -261,22 +270,51 @@ class Connection:
     async def _events(self) -> list[Event]:
         """Send what is to be sent and wait for what it gives."""
         self._flush()
+        self._be_patient(self._timeouts.of(self.client.awaited))
         try:
-            async with asyncio.timeout(self._timeouts.of(self.client.awaited)):
-                while True:
-                    data = await self._reader.read(READ_SIZE)
-                    if not data:
-                        return self.client.connection_lost("the host closed the connection")
-                    events = self.client.receive(data)
-                    self._flush()
-                    if events:
-                        return events
-        except TimeoutError:
-            self.abort()
-            return self.client.connection_lost("no answer in time")
+            while True:
+                data = await self._reader.read(READ_SIZE)
+                if not data:
+                    return self._lose("the host closed the connection")
+                events = self.client.receive(data)
+                self._flush()
+                if events:
+                    return events
         except OSError as error:
             self.abort()
-            return self.client.connection_lost(f"lost connection ({error.strerror or error})")
+            return self._lose(f"lost connection ({error.strerror or error})")
+        finally:
+            self._patience = math.inf
+
+    def _lose(self, why: str) -> list[Event]:
+        return self.client.connection_lost("no answer in time" if self._was_late else why)
+
+    def _be_patient(self, seconds: float) -> None:
+        """Close the connection if nothing has come in so many seconds: one timer, which looks again at its end.
+
+        An `asyncio.timeout` for each wait took a tenth of what a message cost.
+        """
+        self._patience = self._loop.time() + seconds
+        if self._watch is None or self._watch.when() > self._patience:
+            self._look_later(seconds)
+
+    def _look_later(self, seconds: float) -> None:
+        self._stop_watching()
+        self._watch = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        left = self._patience - self._loop.time()
+        if left <= 0:
+            self._was_late = True
+            self.abort()
+        elif left < math.inf:
+            self._look_later(left)
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     def _flush(self) -> None:
         """Send all that there is at once.

@@ -129,4 +129,4 @@ def _recipient(raw: dict[str, Any]) -> Recipient:
 
 def _known(raw: dict[str, Any], cls: type) -> dict[str, Any]:
     names = cls.__dataclass_fields__  # type: ignore[attr-defined]
-    return {key: value for key, value in raw.items() if key in names}
+    return raw if raw.keys() <= names.keys() else {key: value for key, value in raw.items() if key in names}
