@@ -23,7 +23,7 @@ class Limits:
     idle_time: float = 1_800.0  # that a client may be silent (RFC 3501 §5.4: at least 30 minutes)
     stalled_time: float = 300.0  # that a client may not read what it asked for
     pop3_login_delay: int = 0  # seconds between two logins of an account by POP3
-    errors: int = 20  # commands in a row that can't be understood
+    errors: int = 50  # commands in a row that can't be understood
     failed_logins: int = 5  # of one connection
     ascii_headers: bool = False  # APPEND refuses other headers until UTF8=ACCEPT is enabled (RFC 6855 §4)
     unauthenticate: bool = True  # UNAUTHENTICATE is offered (RFC 8437 §8 wants a way to forbid it)

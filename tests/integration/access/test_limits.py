@@ -105,15 +105,27 @@ def test_endless_line(access: RunningAccess) -> None:
     assert client.is_closed()
 
 
+def test_long_literals_are_announced_before_login(access: RunningAccess) -> None:
+    """RFC 7888 §5: what LITERAL- is."""
+    client = access.connect()
+    client.send(b"a1 LOGIN {4097}\r\n")
+    assert client.line() == b"+ OK"
+    client.send(b"x" * 4097 + b" y\r\n")
+    assert client.line().startswith(b"a1 NO [AUTHENTICATIONFAILED]")
+    client.send(b"a2 LOGIN {4097+}\r\n" + b"x" * 4097 + b" y\r\na3 LOGIN {4096+}\r\n" + b"x" * 4096 + b" y\r\n")
+    assert client.line() == b"a2 BAD Literals over 4096 octets have to be announced first"
+    assert client.line().startswith(b"a3 NO [AUTHENTICATIONFAILED]")
+
+
 def test_garbage_ends_the_session(access: RunningAccess) -> None:
     client = access.connect()
     client.send(b"\x00\xff\r\n" * 1000)
-    lines = [client.line() for _ in range(21)]
-    assert all(line.startswith(b"* BAD") for line in lines[:20])
-    assert lines[20] == b"* BYE Too many commands that make no sense"
+    lines = [client.line() for _ in range(51)]
+    assert all(line.startswith(b"* BAD") for line in lines[:50])
+    assert lines[50] == b"* BYE Too many commands that make no sense"
     pop3 = access.connect(access.pop3)
     pop3.send(b"garbage\r\n" * 1000)
-    assert [pop3.line()[:4] for _ in range(21)] == [b"-ERR"] * 21
+    assert [pop3.line()[:4] for _ in range(51)] == [b"-ERR"] * 51
     assert pop3.is_closed()
 
 
