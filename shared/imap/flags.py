@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shared.imap.limits import MAX_CACHED_FLAG_LISTS, MAX_KEYWORD
-from shared.imap.sequence import Range, contains
+from shared.imap.sequence import Range, contains, intersect
 
 SEEN = 1
 ANSWERED = 2
@@ -117,10 +117,11 @@ class FlagLists:
 
     def render_all(self, uids: Sequence[int], masks: Sequence[int]) -> list[bytes]:
         """Return the lists of messages with these UIDs and flags."""
-        if self.recent:
-            recent = self.recent
+        span = ((min(uids), max(uids)),) if self.recent and uids else ()
+        recent = intersect(self.recent, span)
+        if recent and recent != span:
             return [self.render(mask, contains(recent, uid)) for uid, mask in zip(uids, masks, strict=True)]
-        rendered = {mask: self.render(mask) for mask in set(masks)}
+        rendered = {mask: self.render(mask, bool(recent)) for mask in set(masks)}
         return list(map(rendered.__getitem__, masks))
 
     def render_known(self) -> bytes:

@@ -14,7 +14,9 @@ from enum import Flag, auto
 from functools import lru_cache
 from typing import TypeAlias
 
-from shared.db import Database, Query, Rows, Statement, Work
+import orjson
+
+from shared.db import Database, Engine, Query, Rows, Statement, Work
 from shared.imap.sequence import Range
 from shared.mailbox.ranges import Piece, pieces
 
@@ -38,7 +40,7 @@ class Want(Flag):
     PLACES = auto()  # CONTENT without the parts: for searches
     WHOLE = auto()  # what shared.mailbox.content needs to read whole messages: three quarters of CONTENT's time
     IDS = auto()  # what shared.imap.objectid makes EMAILID and THREADID of
-    BRIEF = auto()  # uid and flags only: half the time of BASE
+    BRIEF = auto()  # uid and flags only: a third of the time of BASE
 
 
 COLUMNS: dict[Want, tuple[str, ...]] = {
@@ -93,6 +95,9 @@ BASE_COLUMNS = ("uid", "flags", "modseq", "internal_date", "size")
 SIZE = BASE_COLUMNS.index("size")
 PREFIX = len(BASE_COLUMNS) + COLUMNS[Want.CONTENT].index("prefix")
 REFERENCE = slice(PREFIX + 2, PREFIX + 9)  # segment to large
+PLACE = slice(PREFIX + 2, PREFIX + 5)  # segment, position, length
+LARGE = PREFIX + 8
+HEADER_SIZE = PREFIX + 9
 
 _SOURCES = {
     "prefix": "m.prefix",
@@ -102,6 +107,8 @@ _SOURCES = {
     "record_size": "b.size AS record_size",
 }
 _OF_MESSAGE = frozenset({"prefix", "blob_id", "saved_at"})
+
+_ARRAYS = {Engine.SQLITE: "json_group_array", Engine.POSTGRES: "json_agg"}
 
 Fetched: TypeAlias = AsyncGenerator[Rows, None]
 
@@ -124,8 +131,9 @@ async def fetch_rows(database: Database, mailbox_id: int, ranges: Iterable[Range
                 await asyncio.sleep(0)  # others have their turn
             is_first = False
             begin = time.perf_counter()
-            statement = _chunk(mailbox_id, piece, low, limit, want)
+            statement = _chunk(mailbox_id, piece, low, limit, want, database.engine)
             rows = await (database.scan(_only, statement) if is_slow else database.query(statement))
+            rows = _unpacked(rows) if want is Want.BRIEF else rows
             is_slow = time.perf_counter() - begin > SLOW
             if rows:
                 yield rows
@@ -144,8 +152,8 @@ def _parts(ranges: Iterable[Range], limit: int) -> Iterator[Piece]:
             yield Piece(uids[0], uids[-1], uids)
 
 
-def _chunk(mailbox_id: int, piece: Piece, low: int, limit: int, want: Want) -> Statement:
-    query = _query(want, bool(piece.uids))
+def _chunk(mailbox_id: int, piece: Piece, low: int, limit: int, want: Want, engine: Engine) -> Statement:
+    query = _query(want, bool(piece.uids), engine)
     if piece.uids:
         return query(mailbox_id=mailbox_id, uids=piece.uids)
     return query(mailbox_id=mailbox_id, low=low, high=piece.high, limit=limit)
@@ -157,7 +165,7 @@ def _only(statement: Statement) -> Work[Rows]:
 
 
 @lru_cache(maxsize=256)
-def _query(want: Want, listed: bool) -> Query:
+def _query(want: Want, listed: bool, engine: Engine) -> Query:
     """Compose the one query that reads these columns; names are ours, values are bound."""
     names = [name for wish, columns in COLUMNS.items() if wish in want for name in columns]
     base = BASE_COLUMNS[:2] if want is Want.BRIEF else BASE_COLUMNS
@@ -171,4 +179,18 @@ def _query(want: Want, listed: bool) -> Query:
     if not listed:
         which = "m.uid BETWEEN :low AND :high ORDER BY m.uid LIMIT :limit"
     text = f"SELECT {', '.join(columns)} FROM {tables} WHERE m.mailbox_id = :mailbox_id AND {which}"
+    if want is Want.BRIEF:
+        text = _packed(text, engine)
     return Query(f"fetch_{want.value}_{'in' if listed else 'between'}", text)
+
+
+def _packed(text: str, engine: Engine) -> str:
+    """Have a query of uid and flags answer in one row, for SQLite gives up the interpreter's lock for each."""
+    array = _ARRAYS[engine]
+    return f"SELECT {array}(uid) AS uids, {array}(flags) AS flags FROM ({text}) AS chunk"
+
+
+def _unpacked(packed: Rows) -> Rows:
+    """Return (uid, flags) rows; the arrays have the subquery's order, and are null of nothing on PostgreSQL."""
+    uids, flags = packed[0]
+    return list(zip(orjson.loads(uids or "[]"), orjson.loads(flags or "[]"), strict=True))
