@@ -131,6 +131,11 @@ class Reader:
                 results[index] = self._alone(refs[index]) if message is None else message
         return results
 
+    def cut(self, data: bytes, start: int, refs: Sequence[Reference]) -> list[bytes | RecordUnavailable]:
+        """Return messages as `read_many` has them, of records that lie in what `stretch` gave from `start` on."""
+        found = plain_messages(data, start, refs)
+        return [self._alone(ref) if message is None else message for ref, message in zip(refs, found, strict=True)]
+
     def record_many(self, refs: Sequence[Reference]) -> list[tuple[Envelope, bytes] | RecordUnavailable]:
         """Return envelopes and messages as `read_many` returns messages."""
         results: dict[int, tuple[Envelope, bytes] | RecordUnavailable] = {}

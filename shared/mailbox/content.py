@@ -96,21 +96,14 @@ class Content:
         return found
 
     def _read_rows(self, rows: Sequence[Row]) -> list[bytes | Failure]:
-        found = self._reader.read_many(list(map(_make_reference, map(_fields, rows))))
-        if _are_bytes(found):
-            return list(map(bytes.__add__, map(_prefix, rows), found))
-        return [
-            result if isinstance(result, RecordUnavailable) else row[PREFIX] + result
-            for row, result in zip(rows, found, strict=True)
-        ]
+        return _prefixed(rows, self._reader.read_many(_references(rows)))
 
-    def read_now(self, rows: Sequence[Row]) -> list[bytes | RecordUnavailable]:
-        """Like `read_many`, in a thread, for who looks again by himself for what isn't where its row says."""
-        found = self._reader.read_many([reference_of(row) for row in rows])
-        return [
-            result if isinstance(result, RecordUnavailable) else row["prefix"] + result
-            for row, result in zip(rows, found, strict=True)
-        ]
+    def read_now(self, rows: Sequence[Row], data: bytes, start: int) -> list[bytes | Failure]:
+        """Like `read_many`, in a thread, of rows that lie in what `stretch` gave from `start` on.
+
+        For who looks again by himself for what isn't where its row says.
+        """
+        return _prefixed(rows, self._reader.cut(data, start, _references(rows)))
 
     def stretch(self, segment: str, start: int, length: int) -> bytes:
         """Return octets of a segment as they lie, unverified; in a thread. RecordUnavailable: read one by one."""
@@ -180,6 +173,20 @@ class Content:
 # for thousands of rows, without a call of Python's for each
 _make_reference: Callable[[tuple[Any, ...]], Reference] = partial(tuple.__new__, Reference)
 _fields, _prefix = itemgetter(REFERENCE), itemgetter(PREFIX)
+
+
+def _references(rows: Sequence[Row]) -> list[Reference]:
+    return list(map(_make_reference, map(_fields, rows)))
+
+
+def _prefixed(rows: Sequence[Row], found: Sequence[bytes | RecordUnavailable]) -> list[bytes | Failure]:
+    """Return what was read of rows with what their recipients have before it."""
+    if _are_bytes(found):
+        return list(map(bytes.__add__, map(_prefix, rows), found))
+    return [
+        result if isinstance(result, RecordUnavailable) else row[PREFIX] + result
+        for row, result in zip(rows, found, strict=True)
+    ]
 
 
 def _are_bytes(found: Sequence[object]) -> TypeGuard[Sequence[bytes]]:

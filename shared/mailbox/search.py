@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from shared.mailbox.content import Content, Failure, RecordUnavailable, Row
+from shared.mailbox.rows import HEADER_SIZE, LARGE, PLACE, PREFIX, SIZE
 from shared.message.addresslist import parse_addresses
 from shared.message.collation import casemap
 from shared.message.header import decode_words, iterate_fields, unfold
@@ -28,11 +29,7 @@ PARALLEL_STRETCHES = 4  # in memory at once, each with its batch: filtering does
 
 _ADDRESSES = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))  # fields that hold some
 
-_segment = itemgetter("segment")
-_length = itemgetter("length")
-_position = itemgetter("position")
-_prefix = itemgetter("prefix")
-_large = itemgetter("large")
+_place, _prefix, _large = itemgetter(PLACE), itemgetter(PREFIX), itemgetter(LARGE)
 
 
 class Scope(Enum):
@@ -102,26 +99,16 @@ class TextSearch:
         """Return what is found in a stretch, and the rows whose records aren't where they say."""
         found: Found = [set() for _ in keys]
         elsewhere: list[Row] = []
-        for batch in _batches(self._candidates(stretch, filters) if filters else stretch.rows):
-            messages = self._content.read_now(batch)
+        start = stretch.starts[0]
+        try:
+            data = self._content.stretch(stretch.segment, start, stretch.end - start)
+        except RecordUnavailable:
+            return found, stretch.rows
+        for batch in _batches(_candidates(stretch, data, filters) if filters else stretch.rows):
+            messages = self._content.read_now(batch, data, start)
             _unite(found, _search_batch(batch, messages, keys))
             elsewhere += [row for row, message in zip(batch, messages, strict=True) if not isinstance(message, bytes)]
         return found, elsewhere
-
-    def _candidates(self, stretch: _Stretch, filters: Sequence[Prefilter]) -> Sequence[Row]:
-        """Return the rows of a stretch that may match, those included of which that can't be told from here."""
-        try:
-            data = self._content.stretch(stretch.segment, stretch.starts[0], stretch.end - stretch.starts[0])
-        except RecordUnavailable:
-            return stretch.rows
-        hits = {place for found in filters for place in _hits(found, data, stretch.starts)}
-        telling = {
-            prefix for prefix in set(map(_prefix, stretch.rows)) if any(found.search(prefix) for found in filters)
-        }  # what isn't in the segment may match too, as may a large file
-        rows = stretch.rows
-        if telling or any(map(_large, rows)):
-            hits.update(at for at, row in enumerate(rows) if row["large"] or row["prefix"] in telling)
-        return [rows[at] for at in sorted(hits)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +134,12 @@ def _asks_address(key: TextKey) -> bool:
 
 def _stretches(rows: Sequence[Row]) -> Iterator[_Stretch]:
     """Yield the rows of records that lie close together, in the journal's order."""
-    places = sorted(zip(map(_segment, rows), map(_position, rows), map(_length, rows), range(len(rows)), strict=True))
+    places = list(map(_place, rows))
     segment, begin, end = "", 0, 0
     numbers: list[int] = []
     starts: list[int] = []
-    for other, position, length, number in places:
+    for number in sorted(range(len(rows)), key=places.__getitem__):
+        other, position, length = places[number]
         after = position + length
         if numbers and (other != segment or position - end > STRETCH_GAP or after - begin > STRETCH_BYTES):
             yield _Stretch(segment, [rows[at] for at in numbers], starts, end)
@@ -163,6 +151,18 @@ def _stretches(rows: Sequence[Row]) -> Iterator[_Stretch]:
         end = after
     if numbers:
         yield _Stretch(segment, [rows[at] for at in numbers], starts, end)
+
+
+def _candidates(stretch: _Stretch, data: bytes, filters: Sequence[Prefilter]) -> Sequence[Row]:
+    """Return the rows of a stretch that may match, those included of which that can't be told from here."""
+    rows = stretch.rows
+    hits = {place for found in filters for place in _hits(found, data, stretch.starts)}
+    telling = {
+        prefix for prefix in set(map(_prefix, rows)) if any(found.search(prefix) for found in filters)
+    }  # what isn't in the segment may match too, as may a large file
+    if telling or any(map(_large, rows)):
+        hits.update(at for at, row in enumerate(rows) if row[LARGE] or row[PREFIX] in telling)
+    return [rows[at] for at in sorted(hits)]
 
 
 def _hits(found: Prefilter, data: bytes, starts: Sequence[int]) -> Iterator[int]:
@@ -180,11 +180,11 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
     batch: list[Row] = []
     size = 0
     for row in rows:
-        if batch and (size + row["size"] > BATCH_BYTES or len(batch) >= BATCH_MESSAGES):
+        if batch and (size + row[SIZE] > BATCH_BYTES or len(batch) >= BATCH_MESSAGES):
             yield batch
             batch, size = [], 0
         batch.append(row)
-        size += row["size"]
+        size += row[SIZE]
     if batch:
         yield batch
 
@@ -199,10 +199,10 @@ def _search_batch(rows: Sequence[Row], messages: Sequence[bytes | Failure], keys
     for row, message in zip(rows, messages, strict=True):
         if not isinstance(message, bytes):
             continue
-        header_size = len(row["prefix"]) + row["header_size"]
+        header_size = len(row[PREFIX]) + row[HEADER_SIZE]
         for uids, key in zip(found, keys, strict=True):
             if _matches(key, message, header_size):
-                uids.add(row["uid"])
+                uids.add(row[0])
     return found
 
 

@@ -170,6 +170,8 @@ async def _answers(
 
 def _matched(rows: Sequence[Row], key: SearchKey) -> Sequence[Row]:
     if isinstance(key, InUids):
+        if not key.ranges:
+            return ()
         wanted = frozenset(iterate(key.ranges))
         return [row for row in rows if row[0] in wanted]
     return [row for row in rows if evaluate(key, _Message(row))]
