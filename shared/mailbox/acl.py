@@ -13,13 +13,14 @@ from enum import Enum
 from typing import Any, Protocol
 
 from shared.db import Database, Work, load
-from shared.imap.acl import ALL_RIGHTS, NEGATIVE, canonical, effective
+from shared.imap.acl import ALL_RIGHTS, ANYONE, NEGATIVE, canonical, effective
 from shared.mailbox.errors import LimitReached, NoSuchMailbox, NotPermitted
 from shared.mailbox.mailbox import Mailbox, find, find_by_id
 from shared.mailbox.mailbox import sql as mailbox_sql
 
 MAX_ENTRIES = 1_000  # of one mailbox
 MAX_SHARED = 20_000  # mailboxes of others that one account is shown
+MAX_TOLD = 10_000  # accounts that are told at once of a change of rights; the poll covers the rest
 
 sql = load("acl")
 
@@ -62,7 +63,7 @@ def _nobody(account_ids: Iterable[int]) -> None:
 class Acl:
     """Rights on all mailboxes; one per process.
 
-    `announce` is told the accounts that a change concerns, as far as they are named, after its commit.
+    `announce` is told the accounts that a change concerns, after its commit.
     """
 
     def __init__(self, database: Database, announce: Callable[[Iterable[int]], None] = _nobody) -> None:
@@ -179,14 +180,24 @@ def change_entry(mailbox: Mailbox, identifier: str, change: Change, rights: str)
         raise LimitReached("The mailbox has too many entries")
     else:
         yield sql.set_entry(mailbox_id=mailbox.id, identifier=identifier, rights=wanted)
-    named = yield sql.owner(address=identifier.removeprefix(NEGATIVE))
-    return {mailbox.account_id, *(row["id"] for row in named)}
+    return {mailbox.account_id} | (yield from _meant(identifier.removeprefix(NEGATIVE)))
 
 
 def inherit(parent_id: int, children: Iterable[int]) -> Work[None]:
     """Give new mailboxes the entries of the one they are below."""
     for child in children:
         yield sql.copy_entries(source_id=parent_id, target_id=child)
+
+
+def _meant(identifier: str) -> Work[set[int]]:
+    """Return the accounts that an identifier means, some of them if there are very many."""
+    if identifier == ANYONE:
+        rows = yield sql.everyone(most=MAX_TOLD)
+    elif identifier.startswith("@"):
+        rows = yield sql.of_domain(domain=identifier[1:], most=MAX_TOLD)
+    else:
+        rows = yield sql.behind(address=identifier, most=MAX_TOLD)
+    return {row["id"] for row in rows}
 
 
 def _changed(held: str, change: Change, rights: str) -> str:

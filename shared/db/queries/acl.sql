@@ -42,6 +42,18 @@ DELETE FROM acl WHERE identifier = :identifier OR identifier = '-' || :identifie
 -- name: owner
 SELECT id, address FROM account WHERE address = :address AND removed_at IS NULL
 
+-- name: everyone
+SELECT id FROM account WHERE removed_at IS NULL LIMIT :most
+
+-- name: of_domain
+SELECT a.id FROM account a JOIN domain d ON d.id = a.domain_id WHERE d.name = :domain AND a.removed_at IS NULL LIMIT :most
+
+-- name: behind
+-- The account of an address, and those that an alias of that address leads to.
+SELECT id FROM account WHERE address = :address AND removed_at IS NULL
+UNION SELECT a.id FROM alias g JOIN account a ON a.address = lower(g.target)
+WHERE g.address = :address AND a.removed_at IS NULL LIMIT :most
+
 -- name: owner_of
 SELECT address FROM account WHERE id = :account_id
 

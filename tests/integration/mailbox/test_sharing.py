@@ -52,6 +52,28 @@ async def test_nobody_else_sees_a_mailbox_until_it_is_shared(world, acl):
     assert await acl.entries(box.id) == []
 
 
+async def test_who_is_told_of_a_change_of_rights(world):
+    told: list[set[int]] = []
+    acl = Acl(world.database, lambda accounts: told.append(set(accounts)))
+    box = await world.mailboxes.create(world.account, "box")
+    await world.database.write(admin.add_alias, "team@a.test", ["U1@a.test", "x@b.test"], 1)
+    owner, other = world.accounts[:2]
+    for identifier, concerned in [
+        ("u1@a.test", {owner, other}),
+        ("-u1@a.test", {owner, other}),
+        ("team@a.test", {owner, other}),
+        ("@a.test", set(world.accounts)),
+        ("anyone", set(world.accounts)),
+        ("-anyone", set(world.accounts)),
+        ("@b.test", {owner}),
+        ("nobody@a.test", {owner}),
+    ]:
+        await acl.change(box, identifier, Change.ADD, "lr")
+        assert told.pop() == concerned, identifier
+        await acl.remove(box, identifier)
+        assert told.pop() == concerned, identifier
+
+
 async def test_everyone_a_domain_an_alias_and_what_is_taken_away(world, acl):
     owner, other = users(world)
     box = await world.mailboxes.create(world.account, "box")
