@@ -18,6 +18,7 @@ from shared.db import Database
 from shared.directory import Directory
 from shared.errors import ConfigurationError
 from shared.journal.reader import Reader
+from shared.message.text import printable
 from shared.operations.replay import Candidate, Replayed, SieveCandidate, Summary, replay
 from shared.operations.trace import show_time
 from shared.sieve import ScriptError, compile_script
@@ -113,7 +114,9 @@ def _line_of(one: Replayed) -> str:
     error = f"  error: {one.after.error}" if one.after.error else ""
     subject = mail.subject[:MAX_SHOWN_SUBJECT]
     time_ = show_time(mail.envelope.received_at)
-    return _clean(f"{time_}  {mail.entry}  {mail.account}  {change}{error}  from <{mail.envelope.sender}>: {subject}")
+    return printable(
+        f"{time_}  {mail.entry}  {mail.account}  {change}{error}  from <{mail.envelope.sender}>: {subject}"
+    )
 
 
 def _json_of(one: Replayed) -> str:
@@ -150,7 +153,3 @@ def _print_summary(summary: Summary) -> None:
 
 def _told(outcomes: tuple[str, ...]) -> str:
     return ", ".join(sorted(outcomes)) or "nothing"
-
-
-def _clean(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -13,6 +13,7 @@ from services.cli.context import DEFAULT_DATA, DataOption
 from services.cli.operator import UrlOption, perform
 from services.cli.table import print_table
 from shared.errors import ConfigurationError
+from shared.message.text import printable
 from shared.operations.kept_scripts import Change, Whose
 from shared.operations.scripts import BadScript, check_script
 from shared.operations.trace import show_time
@@ -99,7 +100,7 @@ def list_all(
     error = found["last_error"]
     if error is not None:
         moment = show_time(int(error["at"] * 1e6))
-        print(f"last error: {moment}, message {error['entry']} was kept: {_clean(error['error'])}")
+        print(f"last error: {moment}, message {error['entry']} was kept: {printable(error['error'])}")
         if error["count"] > 1:
             print(f"  {error['count']} messages since the scripts were changed")
 
@@ -168,7 +169,3 @@ def _whose(account: str, domain: str, system: str, place: str) -> Whose:
     if sum(map(bool, (account, domain, system))) != 1:
         raise ConfigurationError("say whose scripts: --account, --domain or --system before|after")
     return Whose(account) if account else Whose("", domain, system or place or "before")
-
-
-def _clean(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -17,6 +17,7 @@ from services.cli import scripts
 from shared.errors import ConfigurationError
 from shared.message.header import find_header_end, parse_headers
 from shared.message.lineends import to_crlf
+from shared.message.text import printable
 from shared.sieve import (
     Context,
     Envelope,
@@ -126,14 +127,14 @@ def _run(script: Script, context: Context, *, quiet: bool, as_json: bool) -> Res
     if not quiet:
         print(f"from <{context.envelope.sender}> to <{context.envelope.recipient}>")
         for event in result.trace:
-            print(_clean(str(event)))
+            print(printable(str(event)))
         print("\nactions:")
     for action in result.actions:
-        print(_clean(f"  {describe(action)}"))
+        print(printable(f"  {describe(action)}"))
     for edit in result.message.edits:
-        print(_clean(f"  changed: {describe_edit(edit)}"))
+        print(printable(f"  changed: {describe_edit(edit)}"))
     if result.error is not None:
-        print(_clean(f"error: {result.error}"))
+        print(printable(f"error: {result.error}"))
     return result
 
 
@@ -190,8 +191,3 @@ def _item(text: str) -> tuple[str, str]:
     if not equals:
         raise ConfigurationError(f"--env takes NAME=VALUE, not {text!r}")
     return name.lower(), value
-
-
-def _clean(text: str) -> str:
-    """A message may hold control characters: a terminal mustn't obey them."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -30,6 +30,7 @@ from shared.mailbox.content import Content
 from shared.mailbox.loose import Loose, Unusable, decode_level
 from shared.mailbox.mailbox import Mailbox
 from shared.mailbox.mailboxes import list_mailboxes
+from shared.message.text import printable
 from shared.operations.exporting import MBOX_SUFFIX, Exporter, mbox_path
 from shared.operations.importing import Importer, Report, describe
 from shared.queue.connection import connect as connect_redis
@@ -239,13 +240,8 @@ def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 def _finish(report: Report) -> None:
     """Tell what failed, with exit status 1."""
     for failure in report.failures[:MAX_SHOWN]:
-        print(f"{_clean(failure.origin)}: {_clean(failure.reason)}", file=sys.stderr)
+        print(f"{printable(failure.origin)}: {printable(failure.reason)}", file=sys.stderr)
     if report.failed > MAX_SHOWN:
         print(f"… and {report.failed - MAX_SHOWN} more", file=sys.stderr)
     if report.failed:
         raise typer.Exit(1)
-
-
-def _clean(text: str) -> str:
-    """File names come from elsewhere: a terminal mustn't obey them."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -19,6 +19,7 @@ from services.mda.memory import Claim, Key, Kind, Memory
 from shared.db import Database, Work, load
 from shared.directory import Account
 from shared.message.header import find_header_end, parse_headers
+from shared.message.text import printable
 from shared.metrics import SIEVE_RUNS, SIEVE_SECONDS
 from shared.operations.suites import Shelf, Suite, Surroundings, context_of
 from shared.sieve import Context, Message, Result, ScriptError, SieveError, run_sequence
@@ -230,7 +231,7 @@ class Sieving:
             "script": error.script,
             "line": error.line,
             "col": error.column,
-            "message": _printable(error.message[:MAX_ERROR]),
+            "message": printable(error.message[:MAX_ERROR]),
         }
 
     def _now(self) -> int:
@@ -238,11 +239,6 @@ class Sieving:
 
 
 _TOO_SLOW = SieveError(1, 1, f"the scripts took more than {BUDGET} s for messages that came together")
-
-
-def _printable(text: str) -> str:
-    """An error may quote the message: neither a terminal nor PostgreSQL's text takes all that there may be in one."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _message(entry: Entry) -> Message:

@@ -41,4 +41,5 @@ _runs = _Runs()
 def map_character(character: str) -> str:
     """Return the mapping of one character (RFC 5051 §2)."""
     title = character.title()
+    # RFC 5051 uses the simple mapping of UnicodeData.txt, which never makes two characters of one
     return unicodedata.normalize("NFKD", title if len(title) == 1 else character)

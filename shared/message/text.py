@@ -56,6 +56,11 @@ def header_text(header: bytes) -> str:
     return decode_words(_FOLD.sub(b"", header), MAX_HEADER_BYTES)
 
 
+def printable(text: str) -> str:
+    """What others wrote, for a terminal or PostgreSQL: control characters are neither obeyed nor stored."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def part_text(data: Octets, part: Part, limit: int = MAX_TEXT_BYTES) -> str:
     """The text of a leaf, from at most `limit` octets of its body."""
     raw = cut(data, part.body_start, min(part.body_end, part.body_start + limit))

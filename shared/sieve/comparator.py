@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from shared.message.collation import map_character
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _DIGITS = re.compile(r"[0-9]+")
@@ -45,11 +46,7 @@ def _unicode_fold(value: str) -> str:
     return "".join(map(_unicode_fold_character, value))
 
 
-@lru_cache(maxsize=4096)
-def _unicode_fold_character(character: str) -> str:
-    title = character.title()
-    # RFC 5051 uses the simple mapping of UnicodeData.txt, which never makes two characters of one
-    return unicodedata.normalize("NFKD", title if len(title) == 1 else character)
+_unicode_fold_character = lru_cache(maxsize=4096)(map_character)
 
 
 def _number(value: str) -> str:

@@ -12,7 +12,7 @@ from shared.message.charset import decode_text
 from shared.message.header import Headers, decode_words, find_header_end, parse_headers
 from shared.message.octets import cut
 from shared.message.structure import parse_structure
-from shared.message.text import decode_body
+from shared.message.text import part_text
 from shared.sieve.revision import Revision
 
 if TYPE_CHECKING:
@@ -163,12 +163,6 @@ def raw_body(view: View, limit: int) -> str:
     return decode_text(cut(data, start, min(len(data), start + limit)))
 
 
-def leaf_text(data: Octets, part: Part, limit: int) -> str:
-    """A part's body with its transfer encoding and charset undone."""
-    raw = cut(data, part.body_start, min(part.body_end, part.body_start + limit))
-    return decode_text(decode_body(raw, part.encoding), part.charset)
-
-
 def body_content(view: View, types: list[str], limit: int) -> list[str]:
     """The bodies of the parts of certain types (RFC 5173 §5.2): of multiparts what stands around their parts."""
     found = list[str]()
@@ -198,7 +192,7 @@ def is_readable(part: Part) -> bool:
 
 def readable_text(data: Octets, part: Part, limit: int) -> str:
     """A text part for people."""
-    text = leaf_text(data, part, limit)
+    text = part_text(data, part, limit)
     if part.media.subtype not in (b"html", b"xhtml", b"xhtml+xml"):
         return text
     return " ".join(unescape(_MARKUP.sub(" ", text)).split())
@@ -224,7 +218,7 @@ def _content(data: Octets, part: Part, limit: int) -> Iterator[str]:
         nested = part.children[0]
         yield _whole_header(cut(data, nested.header_start, min(nested.header_end, nested.header_start + limit)))
     else:
-        yield leaf_text(data, part, limit)
+        yield part_text(data, part, limit)
 
 
 def _without_last_line(prologue: bytes) -> bytes:
