@@ -10,7 +10,7 @@ from shared.imap.command import Command, StatusItem
 from shared.imap.grammar import Scanner, SyntaxFailure
 from shared.imap.limits import MAX_LIST_PATTERNS, MAX_MAILBOX_OPTIONS, MAX_QUOTA_RESOURCES, MAX_STATUS_ITEMS
 from shared.imap.listing import CRITERIA, Return, Selection
-from shared.imap.metadata import MAX_ENTRIES_ASKED, BadEntry, Depth, Query, parse_entry
+from shared.imap.metadata import MAX_ENTRIES_ASKED, BadEntry, Depth, Query, parse_asked, parse_entry
 
 Parse = Callable[[Scanner, bytes], Command]
 
@@ -258,16 +258,16 @@ def _depth(scanner: Scanner) -> Depth:
 
 def _entries(scanner: Scanner) -> tuple[str, ...]:
     if scanner.peek() != b"(":
-        return (_entry(scanner),)
-    entries = scanner.parenthesised(lambda: _entry(scanner), MAX_ENTRIES_ASKED, "entries")
+        return (_entry(scanner, parse_asked),)
+    entries = scanner.parenthesised(lambda: _entry(scanner, parse_asked), MAX_ENTRIES_ASKED, "entries")
     if not entries:
         raise SyntaxFailure("Expected entries")
     return tuple(dict.fromkeys(entries))
 
 
-def _entry(scanner: Scanner) -> str:
+def _entry(scanner: Scanner, parse: Callable[[bytes], str]) -> str:
     try:
-        return parse_entry(scanner.astring())
+        return parse(scanner.astring())
     except BadEntry as error:
         raise SyntaxFailure(f"Bad entry: {error}") from None
 
@@ -284,7 +284,7 @@ def parse_set_metadata(scanner: Scanner, tag: bytes) -> Command:
 
 
 def _entry_value(scanner: Scanner) -> tuple[str, bytes | None]:
-    entry = _entry(scanner)
+    entry = _entry(scanner, parse_entry)
     scanner.space()
     return entry, scanner.literal(binary=True) if scanner.peek() == b"~" else scanner.nstring()
 

@@ -50,6 +50,12 @@ class Query:
         return self.depth is Depth.ALL or "/" not in entry[len(asked) + 1 :]
 
 
+def parse_asked(name: bytes) -> str:
+    """Return the name of an entry that is asked for: also what all of one's own, or all shared ones, are below."""
+    scope = name.decode("ascii", "replace").lower()
+    return scope if scope in (PRIVATE, SHARED) else parse_entry(name)
+
+
 def parse_entry(name: bytes) -> str:
     """Return an entry's name in lower case; raises BadEntry."""
     try:
