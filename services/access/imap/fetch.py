@@ -70,7 +70,7 @@ async def fetch(session: ImapSession, command: commands.Fetch) -> Outcome:
         return binary.UNKNOWN
     if progress.unreadable:
         return _UNREADABLE
-    return EXPUNGED if progress.shown < _count(ranges) else done(b"FETCH completed")
+    return EXPUNGED if progress.shown < count(ranges) else done(b"FETCH completed")
 
 
 async def _asked_for(session: ImapSession, command: commands.Fetch) -> tuple[Range, ...]:
@@ -109,17 +109,13 @@ async def _mark_seen(session: ImapSession, ranges: Sequence[Range]) -> frozenset
     return frozenset(unseen)
 
 
-def _count(ranges: Sequence[Range]) -> int:
-    return sum(high - low + 1 for low, high in ranges)
-
-
 async def _show_rows(
     session: ImapSession, plan: Plan, ranges: Sequence[Range], told: frozenset[int], progress: _Progress
 ) -> None:
     """Show what needs no body."""
     selected = session.the_selected()
     chunks = session.desk.messages.fetch_rows(selected.mailbox_id, ranges, plan.want)
-    async for rows in ahead(chunks) if _count(ranges) > FETCH_CHUNK else chunks:
+    async for rows in ahead(chunks) if count(ranges) > FETCH_CHUNK else chunks:
         known, numbers = number_rows(selected.view, rows, plan.uid_only)
         progress.shown += len(known)
         await session.learn_keywords(known)
