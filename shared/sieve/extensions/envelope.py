@@ -41,7 +41,7 @@ def _envelope(call: Call, compiler: Compiler) -> Check:
             problem = _problem(item.constant.lower(), compiler)
             if problem:
                 raise Fault(problem, item.node.line, item.node.column)
-    if call.given(ADDRESS_PART) is not None:
+    if (tag := call.given(ADDRESS_PART)) is not None and tag.name != "all":
         _check_address_parts(parts.items)
 
     def envelope(run: Run) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from shared.message.charset import codec_for
 from shared.message.date import format_date
 from shared.message.header import find_header_end, unfold
 from shared.message.media import parse_media
 from shared.message.octets import cut
 from shared.sieve.actions import Enclose, ReplacePart
-from shared.sieve.addresses import address_field, address_of, check_address
+from shared.sieve.addresses import address_field, check_mailboxes, mailboxes_of
 from shared.sieve.declare import NUMBER, STRING, STRINGS, Declaration, Extension, Tag
 from shared.sieve.extensions.variables import (
     CASE,
@@ -39,7 +40,10 @@ _TEXT_HEADER = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Enc
 def _replace(call: Call, compiler: Compiler) -> Operation:
     text, mime = call.text(0), call.has("mime")
     subject, sender = call.tag_text("subject"), call.tag_text("from")
-    check_address(sender)
+    for tag in ("subject", "from"):
+        if mime and call.tag_text(tag) is not None:  # §5: it has a header of its own, to be flagged at compilation
+            raise call.tag_fault(tag, f'":{tag}" has no use with ":mime"')
+    check_mailboxes(sender)
 
     def replace(run: Run) -> None:
         entity = _entity(text(run), mime)
@@ -51,7 +55,7 @@ def _replace(call: Call, compiler: Compiler) -> Operation:
             _revise_within(run, revision.with_splice(splice, edit))
             return
         if sender is not None:
-            address_of(sender, run)
+            mailboxes_of(sender, run)
         title = None if subject is None else subject(run)
         author = None if sender is None else sender(run)
         data = _replace_whole(run, entity, title, author)
@@ -192,7 +196,8 @@ def _extracttext(call: Call, compiler: Compiler) -> Operation:
     def extracttext(run: Run) -> None:
         part = run.loop[-1]
         run.charge(min(part.octets, run.limits.body_bytes))
-        text = readable_text(run.view.data, part, run.limits.body_bytes) if is_readable(part) else ""
+        known = is_readable(part) and (not part.charset or codec_for(part.charset) is not None)  # §7: else ""
+        text = readable_text(run.view.data, part, run.limits.body_bytes) if known else ""
         if first is not None:
             text = text[:first]
         for tag in tags:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COST_OF_PART = 1000
 """Characters that looking at one part's header counts for."""
 
-_DISPOSITION = b"content-disposition"
+_TYPE, _DISPOSITION = b"content-type", b"content-disposition"
 
 
 def mime_header(call: Call, compiler: Compiler) -> Check:
@@ -98,15 +98,15 @@ def _values(call: Call) -> Callable[[Run, Headers, str], list[str]]:
 
 
 def _media(headers: Headers, name: str, option: str) -> list[str]:
-    """:type, :subtype or :contenttype; a disposition has a type only (§4.1)."""
+    """:type, :subtype or :contenttype; a disposition has a type only, other fields "" (§4.1)."""
     key, found = field_key(name), list[str]()
     for value in headers.get_all(key):
+        kind = subtype = b""
         if key == _DISPOSITION:
             disposition = parse_disposition(value)
-            kind, subtype = (disposition.kind if disposition else b""), b""
-        else:
-            media = parse_media(value)
-            kind, subtype = (media.type, media.subtype) if media else (b"", b"")
+            kind = disposition.kind if disposition else b""
+        elif key == _TYPE and (media := parse_media(value)):
+            kind, subtype = media.type, media.subtype
         whole = kind + b"/" + subtype if subtype else kind
         shown = {"type": kind, "subtype": subtype, "contenttype": whole}[option]
         found.append(shown.decode("utf-8", "replace"))

@@ -228,6 +228,7 @@ def test_an_error_undoes_every_edit() -> None:
     ("test", "outcome"),
     [
         ('envelope "notify" "SUCCESS"', True),
+        ('envelope :all "notify" "SUCCESS"', True),
         ('envelope :count "eq" "notify" "2"', True),
         ('envelope :matches "orcpt" "rfc822;*@example.com"', True),
         ('envelope "ret" "hdrs"', True),

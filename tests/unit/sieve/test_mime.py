@@ -70,6 +70,8 @@ inner text
         ('exists :mime :anychild "content-disposition"', True),
         ('exists :mime "content-disposition"', False),
         ('exists "content-disposition"', False),
+        ('header :mime :type "x-other" ""', True),  # §4.1: fields that aren't MIME's have no type
+        ('header :mime :contenttype :contains "x-other" "k"', False),
     ],
 )
 def test_mime_tests(test: str, outcome: bool) -> None:
@@ -169,6 +171,26 @@ def test_replacing_the_whole_message() -> None:
     )
 
 
+def test_a_replaced_message_may_be_of_several_people() -> None:
+    """RFC 5703 §5: `:from` is a mailbox-list."""
+    script = 'require "replace"; replace :from "Me <me@b.example>, Jürgen <j@b.example>" "text";'
+    assert (
+        result(script, MESSAGE)
+        .message.render()
+        .startswith(
+            b'From: "Me" <me@b.example>,\r\n =?utf-8?B?SsO8cmdlbg==?= <j@b.example>\r\nOriginal-From: a@b.example\r\n'
+        )
+    )
+    with pytest.raises(Exception, match="no list of mail addresses"):
+        result('require "replace"; replace :from "me@b.example, nobody" "text";')
+
+
+@pytest.mark.parametrize("tag", [':subject "New"', ':from "me@b.example"'])
+def test_a_mime_entity_brings_its_own_header(tag: str) -> None:
+    with pytest.raises(Exception, match='has no use with ":mime"'):
+        result(f'require "replace"; replace :mime {tag} "text";')
+
+
 def test_enclosing() -> None:
     script = """require ["enclose", "fileinto", "copy"];
     fileinto :copy "before";
@@ -206,6 +228,15 @@ def test_extracting_text() -> None:
         }
     }"""
     assert actions(script, MESSAGE) == ['file into "CAFÉ"']
+
+
+def test_text_of_an_unknown_charset_is_empty() -> None:
+    """RFC 5703 §7."""
+    script = """require ["foreverypart", "extracttext", "variables", "fileinto"];
+    foreverypart { extracttext "text"; fileinto "<${text}>"; }"""
+    message = b"Content-Type: text/plain; charset=%s\r\n\r\nabc"
+    assert actions(script, message % b"x-unknown") == ['file into "<>"']
+    assert actions(script, message % b"koi8-r") == ['file into "<abc>"']
 
 
 def test_extracttext_needs_a_loop() -> None:
