@@ -30,6 +30,7 @@ from shared.imap.receive import (
 from shared.imap.sequence import BadSequence, SequenceSet
 from shared.imap.url import BadUrl, parse_url
 from shared.imap.view import View
+from tests.fuzz.mutation import mutate
 
 ROUNDS = 4000
 LIMITS = ReceiveLimits(line=300, command=600, discard=2000)
@@ -69,25 +70,6 @@ TOKENS = [
     b"\0", b"[", b"]", b"<", b">", b",", b":", b" ", b"NIL", b"4294967296", b"99999999999999999999", b"\xff", b"NOT ",
     b"OR ", b"0", b"{2147483647+}\r\n", b"((((((((",
 ]  # fmt: skip
-
-
-def mutate(data: bytes, dice: random.Random) -> bytes:
-    mutated = bytearray(data)
-    for _ in range(dice.randint(1, 4)):
-        at = dice.randint(0, len(mutated))
-        match dice.randrange(5):
-            case 0:
-                del mutated[at : at + dice.randint(1, 8)]
-            case 1:
-                mutated[at:at] = dice.choice(TOKENS)
-            case 2:
-                mutated[at : at + 1] = bytes([dice.randrange(256)])
-            case 3:
-                mutated[at:at] = mutated[at : at + dice.randint(1, 20)] * dice.randint(1, 3)
-            case 4:
-                other = dice.choice(SEEDS)
-                mutated[at:] = other[dice.randint(0, len(other)) :]
-    return bytes(mutated)
 
 
 def parse(parser: Callable[[bytes], Any], text: bytes) -> None:
@@ -169,7 +151,7 @@ def test_seeds_are_good(seed: bytes) -> None:
 def test_mutated_commands(turn: int) -> None:
     dice = random.Random(f"imap {turn}")
     for _ in range(ROUNDS // 4):
-        data = mutate(dice.choice(SEEDS), dice) + dice.choice(SEEDS)
+        data = mutate(dice.choice(SEEDS), dice, TOKENS, SEEDS) + dice.choice(SEEDS)
         assert take([data]) == take(split(data, dice))
 
 
@@ -177,7 +159,7 @@ def test_mutated_commands(turn: int) -> None:
 def test_mutated_command_texts(turn: int) -> None:
     dice = random.Random(f"commands {turn}")
     for _ in range(ROUNDS):
-        parse(parse_command, mutate(dice.choice(SEEDS), dice).removesuffix(b"\r\n"))
+        parse(parse_command, mutate(dice.choice(SEEDS), dice, TOKENS, SEEDS).removesuffix(b"\r\n"))
 
 
 @settings(max_examples=500)
@@ -240,7 +222,7 @@ def test_labels_of_fetch_items_are_items() -> None:
     found = 0
     for _ in range(ROUNDS):
         seed = SEEDS[7].replace(b"<0.512>", dice.choice((b"", b"<0.512>")))
-        text = mutate(seed, dice).removesuffix(b"\r\n")
+        text = mutate(seed, dice, TOKENS, SEEDS).removesuffix(b"\r\n")
         try:
             command: Any = parse_command(text)
         except BadCommand:

@@ -11,6 +11,7 @@ from shared.imap.command_parser import BadCommand, parse_command
 from shared.imap.listing import CRITERIA, Selection, choose
 from shared.imap.mailbox_name import split_shared
 from shared.imap.metadata import parse_entry
+from tests.fuzz.mutation import mutate
 
 ROUNDS = 6_000
 
@@ -33,23 +34,6 @@ TOKENS = [
     b"(", b")", b'"', b"\\", b"{", b"~{2}\r\n", b"{1}\r\n", b"*", b"%", b"&", b"\0", b" ", b"NIL", b"/", b"//", b"+",
     b"-", b"/shared/", b"/private", b"DEPTH ", b"STATUS ", b"METADATA ", b"99999999999999999999", b"\xff", b"((((((((",
 ]  # fmt: skip
-
-
-def mutate(data: bytes, dice: random.Random) -> bytes:
-    mutated = bytearray(data)
-    for _ in range(dice.randint(1, 4)):
-        at = dice.randint(0, len(mutated))
-        match dice.randrange(4):
-            case 0:
-                del mutated[at : at + dice.randint(1, 8)]
-            case 1:
-                mutated[at:at] = dice.choice(TOKENS)
-            case 2:
-                mutated[at : at + 1] = bytes([dice.randrange(256)])
-            case 3:
-                other = dice.choice(SEEDS)
-                mutated[at:] = other[dice.randint(0, len(other)) :]
-    return bytes(mutated)
 
 
 def check(command: object) -> None:
@@ -77,7 +61,7 @@ def test_mutated_commands() -> None:
     dice = random.Random(4314)
     understood = 0
     for _ in range(ROUNDS):
-        text = mutate(dice.choice(SEEDS), dice)
+        text = mutate(dice.choice(SEEDS), dice, TOKENS, SEEDS)
         for utf8 in (False, True):
             try:
                 command = parse_command(text, utf8=utf8)

@@ -20,6 +20,7 @@ from shared.imap.sort import base_subject
 from shared.imap.thread import Threadable, ThreadAlgorithm, thread
 from shared.imap.view import View
 from shared.message.rendered import render
+from tests.fuzz.mutation import mutate
 
 ROUNDS = 4000
 SECONDS = 20.0  # that any single command may take
@@ -53,23 +54,6 @@ TOKENS = [
 ]
 
 
-def mutate(data: bytes, dice: random.Random) -> bytes:
-    mutated = bytearray(data)
-    for _ in range(dice.randint(1, 4)):
-        at = dice.randint(0, len(mutated))
-        match dice.randrange(4):
-            case 0:
-                del mutated[at : at + dice.randint(1, 8)]
-            case 1:
-                mutated[at:at] = dice.choice(TOKENS)
-            case 2:
-                mutated[at:at] = mutated[at : at + dice.randint(1, 20)] * dice.randint(1, 3)
-            case _:
-                other = dice.choice(SEEDS)
-                mutated[at:] = other[dice.randint(0, len(other)) :]
-    return bytes(mutated)
-
-
 def check(text: bytes) -> bool:
     """Parse, and bind the key; say whether it was a command."""
     try:
@@ -95,7 +79,7 @@ def test_seeds_are_commands():
 def test_mutations():
     dice = random.Random(5267)
     for _ in range(ROUNDS):
-        check(mutate(dice.choice(SEEDS), dice))
+        check(mutate(dice.choice(SEEDS), dice, TOKENS, SEEDS))
 
 
 @given(st.binary(max_size=80))

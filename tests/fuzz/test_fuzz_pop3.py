@@ -10,28 +10,14 @@ from hypothesis import strategies as st
 from shared.pop3.command import BadCommand, parse_command
 from shared.pop3.multiline import TopSlicer, stuff, top
 from shared.pop3.receive import MAX_LINE, LineReceived, ReceiveBuffer
+from tests.fuzz.mutation import mutate
 
 ROUNDS = 5000
 SEEDS = [
     b"USER alice@example.org\r\n", b"PASS two words \r\n", b"AUTH PLAIN AHRpbQB4\r\n", b"CAPA\r\n", b"STAT\r\n",
     b"LIST 1\r\n", b"UIDL\r\n", b"RETR 2\r\n", b"DELE 3\r\n", b"TOP 1 10\r\n", b"RSET\r\n", b"QUIT\r\n", b"STLS\r\n",
 ]  # fmt: skip
-
-
-def mutate(data: bytes, dice: random.Random) -> bytes:
-    mutated = bytearray(data)
-    for _ in range(dice.randint(1, 3)):
-        at = dice.randint(0, len(mutated))
-        match dice.randrange(4):
-            case 0:
-                del mutated[at : at + dice.randint(1, 4)]
-            case 1:
-                mutated[at:at] = dice.choice((b" ", b"\r", b"\n", b"\0", b"9" * 12, b"\xff", b"x" * 300, b"-1"))
-            case 2:
-                mutated[at : at + 1] = bytes([dice.randrange(256)])
-            case 3:
-                mutated += dice.choice(SEEDS)
-    return bytes(mutated)
+TOKENS = [b" ", b"\r", b"\n", b"\0", b"9" * 12, b"\xff", b"x" * 300, b"-1"]
 
 
 def take(pieces: list[bytes]) -> list[object]:
@@ -58,7 +44,7 @@ def parse(line: bytes) -> None:
 def test_mutated_lines() -> None:
     dice = random.Random("pop3")
     for _ in range(ROUNDS):
-        data = mutate(dice.choice(SEEDS), dice) + b"\r\n" + dice.choice(SEEDS)
+        data = mutate(dice.choice(SEEDS), dice, TOKENS, SEEDS) + b"\r\n" + dice.choice(SEEDS)
         cut = dice.randint(0, len(data))
         assert take([data]) == take([data[:cut], data[cut:]]) == take([data[i : i + 1] for i in range(len(data))])
 

@@ -13,6 +13,7 @@ from shared.sasl.exchange import MAX_STEPS, Exchange
 from shared.sasl.mechanism import Challenge, Lookup, Proven, Refused, Step
 from shared.sasl.mechanisms import MAKERS
 from shared.sasl.scram import Algorithm, make_verifier
+from tests.fuzz.mutation import mutate
 
 ROUNDS = 5000
 SEEDS = [
@@ -27,8 +28,7 @@ SEEDS = [
     b"*",
     b"",
 ]
-
-
+TOKENS = [b"=", b"*", b"AAAA", b"\0", b"\xff", b" ", b"A" * 13_000]
 VERIFIERS = [
     (number, make_verifier(one, "tanstaaftanstaaf", b"salt" * 4, 4096)) for number, one in enumerate(Algorithm)
 ]
@@ -57,26 +57,11 @@ def drive(name: bytes, initial: bytes | None, lines: list[bytes]) -> None:
             assert isinstance(step, Challenge | Refused | Proven)
 
 
-def mutate(data: bytes, dice: random.Random) -> bytes:
-    mutated = bytearray(data)
-    at = dice.randint(0, len(mutated))
-    match dice.randrange(4):
-        case 0:
-            del mutated[at : at + dice.randint(1, 5)]
-        case 1:
-            mutated[at:at] = dice.choice((b"=", b"*", b"AAAA", b"\0", b"\xff", b" ", b"A" * 13_000))
-        case 2:
-            mutated[at : at + 1] = bytes([dice.randrange(256)])
-        case 3:
-            mutated[at : at + 4] = b64encode(dice.randbytes(3))
-    return bytes(mutated)
-
-
 def test_mutated_responses() -> None:
     dice = random.Random("sasl")
     for _ in range(ROUNDS):
-        initial = None if dice.random() < 0.5 else mutate(dice.choice(SEEDS), dice)
-        lines = [mutate(dice.choice(SEEDS), dice) for _ in range(3)]
+        initial = None if dice.random() < 0.5 else mutate(dice.choice(SEEDS), dice, TOKENS, SEEDS)
+        lines = [mutate(dice.choice(SEEDS), dice, TOKENS, SEEDS) for _ in range(3)]
         drive(dice.choice(list(MAKERS)), initial, lines)
 
 
