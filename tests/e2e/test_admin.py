@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import smtplib
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from tests.e2e.running import running
 from tests.e2e.sessions import eventually, mx
 from tests.tools.stack import Stack, run_cli
 
+ALICE, BOB = "alice@packetboat.test", "bob@packetboat.test"
 SCOPES = [item for scope in Scope for item in ("--scope", scope)]
 
 
@@ -49,6 +51,54 @@ def test_the_command_line_works_over_the_api(stack: Stack) -> None:
     assert "delivery" in remote(stack, token, "queue", "top", "--count", "1")
     stack.cli("token", "revoke", "e2e")
     assert "token is needed" in remote(stack, token, "domain", "list", check=False)
+
+
+def test_commands_about_mail_work_over_the_api(stack: Stack, tmp_path: Path) -> None:
+    token = stack.cli("token", "add", "mail", *SCOPES).strip()
+    script = tmp_path / "own.sieve"
+    script.write_bytes(b'require "fileinto";\r\nfileinto "Archive";\r\n')
+    of_alice = ("--account", ALICE)
+    for said, arguments in (
+        ("put own, active", ("sieve", "put", *of_alice, "own", str(script), "--activate")),
+        ("put own\n", ("sieve", "put", *of_alice, "own", str(script))),
+        ("renamed own to mine", ("sieve", "rename", *of_alice, "own", "mine")),
+        ("none is active", ("sieve", "deactivate", *of_alice)),
+        ("active: mine", ("sieve", "activate", *of_alice, "mine")),
+        ("all accounts, \\Trash: 30 days", ("retention", "set", "\\Trash", "30")),
+        ("all accounts, \\Trash: for ever", ("retention", "set", "\\trash", "0")),
+        (f"{ALICE}, Lists: 3 days", ("retention", "set", "Lists", "3", *of_alice)),
+        ("nothing to bring back", ("undelete", *of_alice, "--dry-run")),
+        ("nothing to bring back", ("undelete", *of_alice, "--since", "2h")),
+        (f"{ALICE}: lmtp:[::1]:24", ("target", "set", "lmtp", "[::1]:24", *of_alice)),
+        ("created Work/Boat", ("mailbox", "create", ALICE, "Work/Boat", "--use", "\\Archive")),
+        ("renamed Work to Ships", ("mailbox", "rename", ALICE, "Work", "Ships")),
+        ("Ships of", ("acl", "set", ALICE, "Ships", BOB, "lrs")),
+        ("Ships of", ("acl", "set", ALICE, "Ships", BOB, "+i")),
+        ("the quarantine is empty", ("quarantine", "list")),
+    ):
+        assert said in remote(stack, token, *arguments)
+    for command in (
+        ("sieve", "list", *of_alice), ("sieve", "get", *of_alice, "mine"), ("retention", "list"), ("target", "list"),
+        ("mailbox", "list", ALICE), ("acl", "list", ALICE, "Ships"),
+    ):  # fmt: skip
+        assert remote(stack, token, *command) == stack.cli(*command)
+    assert "lrsi" in stack.cli("acl", "list", ALICE, "Ships")
+    for said, arguments in (
+        ("deactivate it first", ("sieve", "delete", *of_alice, "mine")),
+        ("there is no account nobody@", ("sieve", "list", "--account", "nobody@packetboat.test")),
+        ("nothing like that is in the quarantine", ("quarantine", "delete", "all")),
+        ("isn't in the quarantine", ("quarantine", "show", "0" * 26)),
+        ("no such mailbox", ("mailbox", "delete", ALICE, "Nothing")),
+    ):
+        assert said in remote(stack, token, *arguments, check=False)
+        assert said in stack.cli(*arguments, check=False)
+    for arguments in (
+        ("target", "remove", *of_alice), ("retention", "remove", "\\Trash"), ("acl", "remove", ALICE, "Ships", BOB),
+        ("mailbox", "delete", ALICE, "Ships/Boat"), ("sieve", "deactivate", *of_alice),
+        ("sieve", "delete", *of_alice, "mine"),
+    ):  # fmt: skip
+        assert remote(stack, token, *arguments)
+        assert stack.cli(*arguments, check=False).startswith("packetboat: ") or "deactivate" in arguments
 
 
 def test_refused_mail_is_traced(stack: Stack) -> None:
