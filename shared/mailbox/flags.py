@@ -2,7 +2,7 @@ r"""STORE: flags and keywords of messages, with the mailbox's counts of unseen a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -10,7 +10,7 @@ from shared.db import Work
 from shared.imap.flags import DELETED, SEEN, FlagSet, Keywords
 from shared.imap.sequence import Range
 from shared.mailbox.keywords import KEYWORD_MASK, keywords_of, learn, sql
-from shared.mailbox.mailbox import lock, next_modseq
+from shared.mailbox.mailbox import find_by_id, lock, next_modseq
 from shared.mailbox.ranges import Piece, pieces
 
 ALL_FLAGS = KEYWORD_MASK | 0xFF
@@ -70,14 +70,32 @@ def store(
         yield from _store_piece(mailbox_id, piece, keep, add, tally)
     if tally.changed:
         yield sql.count_flags(mailbox_id=mailbox_id, modseq=modseq, unseen=tally.unseen, deleted=tally.deleted)
-    return FlagChange(
-        tally.rows,
-        keywords,
-        modseq if tally.changed else mailbox.modseq,
-        tally.changed,
-        tuple(tally.left_alone),
-        tuple(tally.news),
-    )
+    return tally.result(keywords, modseq if tally.changed else mailbox.modseq)
+
+
+def find_unchanged(
+    mailbox_id: int,
+    uids: Sequence[int],
+    mode: StoreMode,
+    system: int,
+    unchanged_since: int | None = None,
+    known: int | None = None,
+    settable: int = ALL_FLAGS,
+) -> Work[FlagChange | None]:
+    """Return what `store` would if it changed nothing, None if it would change something: in a snapshot, unlocked.
+
+    `system` are the flags, none of them a keyword.
+    """
+    keep, add = _masks(mode, system & settable)
+    keep |= ALL_FLAGS & ~settable
+    limit = MAX_MODSEQ if unchanged_since is None else unchanged_since
+    tally = _Tally([], MAX_MODSEQ, limit, MAX_MODSEQ if known is None else known)
+    for uid, flags, modseq in (yield sql.flags_in(mailbox_id=mailbox_id, uids=uids)):
+        tally.add(uid, flags, modseq, flags & keep | add)
+    if tally.changed:
+        return None
+    mailbox = yield from find_by_id(mailbox_id)
+    return tally.result((yield from keywords_of(mailbox_id)), mailbox.modseq)
 
 
 @dataclass(slots=True)
@@ -93,6 +111,9 @@ class _Tally:
     deleted: int = 0
     left_alone: list[int] = field(default_factory=list)
     news: list[int] = field(default_factory=list)
+
+    def result(self, keywords: Keywords, modseq: int) -> FlagChange:
+        return FlagChange(self.rows, keywords, modseq, self.changed, tuple(self.left_alone), tuple(self.news))
 
     def add(self, uid: int, old: int, modseq: int, new: int) -> None:
         if modseq > self.unchanged_since:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from shared.db import Database, Rows, Work
 from shared.imap.flags import FlagSet, Keywords
-from shared.imap.sequence import Range, subtract
+from shared.imap.sequence import Range, count, iterate, subtract
 from shared.journal.reference import Reference
 from shared.mailbox import transfer, usage
 from shared.mailbox.appending import Appended, Appender, NewMessage, append_all, replace
 from shared.mailbox.blobs import NewBlob, sql
 from shared.mailbox.errors import NoSuchMailbox
-from shared.mailbox.flags import ALL_FLAGS, FlagChange, StoreMode, store
+from shared.mailbox.flags import ALL_FLAGS, FlagChange, StoreMode, find_unchanged, store
 from shared.mailbox.keywords import keywords_of
 from shared.mailbox.mailbox import Mailbox, find, find_by_id
 from shared.mailbox.mailbox import sql as mailbox_sql
@@ -42,6 +42,7 @@ __all__ = [
 
 ALL: tuple[Range, ...] = ((1, transfer.MAX_UID),)
 SMALL_MAILBOX = 1_000  # messages, in which the first unseen one is found in well under a millisecond
+FEW = 32  # messages whose flags are looked at first: who changes nothing needs no turn to write
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +165,13 @@ class Messages:
         It isn't fsynced (DESIGN §7). Messages that had these flags already keep their mod-sequence; those
         with one above `unchanged_since` are left alone. `known`: tell which had one above that.
         """
-        done = await self._database.write_relaxed(
-            store, mailbox_id, tuple(ranges), mode, flags, self._now(), unchanged_since, known, settable
-        )
+        ranges, limits = tuple(ranges), (unchanged_since, known, settable)
+        if not flags.keywords and 0 < count(ranges) <= FEW:
+            uids = tuple(iterate(ranges))
+            unchanged = await self._database.read(find_unchanged, mailbox_id, uids, mode, flags.system, *limits)
+            if unchanged is not None:
+                return unchanged
+        done = await self._database.write_relaxed(store, mailbox_id, ranges, mode, flags, self._now(), *limits)
         self._announce((account_id,))
         return done
 
@@ -214,6 +219,9 @@ class Messages:
 
     async def expunge(self, account_id: int, mailbox_id: int, ranges: Iterable[Range] = ALL) -> Expunged:
         r"""Expunge the messages among `ranges` that are flagged \Deleted (EXPUNGE, UID EXPUNGE, CLOSE)."""
+        rows = await self._database.query(mailbox_sql.deleted_of(id=mailbox_id))
+        if rows and not rows[0]["deleted"]:  # as most often when a client closes a mailbox
+            return Expunged((), rows[0]["modseq"])
         done = await self._database.write(transfer.expunge, account_id, mailbox_id, tuple(ranges), self._now())
         self._announce((account_id,))
         return done

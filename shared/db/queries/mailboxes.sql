@@ -19,6 +19,9 @@ FROM mailbox WHERE account_id = :account_id AND name = :name
 SELECT id, account_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use, expunge_modseq, claimed
 FROM mailbox WHERE id = :id
 
+-- name: deleted_of
+SELECT deleted, modseq FROM mailbox WHERE id = :id
+
 -- name: modseq_of
 SELECT modseq FROM mailbox WHERE id = :id
 

@@ -10,7 +10,7 @@ import pytest
 from shared.imap.flags import ANSWERED, DELETED, FLAGGED, SEEN, FlagSet
 from shared.mailbox.errors import LimitReached, NoSuchMailbox, OverQuota, SegmentRewritten
 from shared.mailbox.keywords import MAX_KEYWORDS
-from shared.mailbox.messages import StoreMode, Want
+from shared.mailbox.messages import Expunged, StoreMode, Want
 from tests.integration.mailbox.conftest import PREFIX, RENDERED, SEGMENT, make_world
 
 
@@ -79,6 +79,20 @@ async def test_store_counts_and_leaves_unchanged_rows_alone(world):
     assert [row[:2] for row in removed.rows] == [(1, SEEN), (2, FLAGGED)]
     assert removed.keywords.names == (b"$A",)
     await world.check_counts()
+
+
+async def test_what_changes_nothing_takes_no_turn_to_write(world, monkeypatch):
+    inbox = await world.inbox()
+    await world.append(inbox, FlagSet(SEEN))
+    await world.messages.store_flags(world.account, inbox.id, [(1, 1)], StoreMode.ADD, FlagSet(0, (b"$A",)))
+    modseq = (await world.inbox()).modseq
+    for way in ("write", "write_relaxed"):
+        monkeypatch.setattr(world.database, way, None)
+    kept = await world.messages.store_flags(
+        world.account, inbox.id, [(1, 1)], StoreMode.ADD, FlagSet(SEEN), known=modseq - 1
+    )
+    assert (kept.changed, kept.modseq, kept.keywords.names, kept.news) == (0, modseq, (b"$A",), (1,))
+    assert (await world.messages.expunge(world.account, inbox.id)) == Expunged((), modseq)
 
 
 async def test_keywords_have_a_limit(world):
