@@ -79,7 +79,7 @@ class Plain:
         if len(parts) != 3:
             return Refused(Reason.MALFORMED)
         authzid, identity, password = parts
-        if authzid and authzid != identity:
+        if authzid and authzid.lower() != identity.lower():  # names of accounts have no case
             return Refused(Reason.WRONG_AUTHZID)
         return _checked(identity, password)
 

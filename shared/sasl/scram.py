@@ -162,7 +162,7 @@ class Scram:
             acting_for = _unescape(found["authzid"] or b"")
         except (BadCredentials, ValueError):
             return Refused(Reason.MALFORMED)
-        if acting_for and acting_for != _unescape(found["name"]):
+        if acting_for and acting_for.lower() != _unescape(found["name"]).lower():
             return Refused(Reason.WRONG_AUTHZID)
         self._channel = b64encode(channel)
         self._first = found["bare"]

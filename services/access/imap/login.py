@@ -77,6 +77,8 @@ async def _follow(session: ImapSession, tag: bytes, exchange: Exchange, step: St
             return None
         case Refused(Reason.WRONG_PROOF):
             return _conclude(session, None)
+        case Refused(Reason.WRONG_AUTHZID as reason):
+            return refused(reason.value.encode("ascii"), response.AUTHORIZATIONFAILED)
         case Refused(reason):
             text = reason.value.encode("ascii")
             wrong = reason in (Reason.MALFORMED, Reason.TOO_LONG, Reason.CANCELLED)

@@ -55,6 +55,7 @@ def test_login_with_an_initial_response() -> None:
     ("response", "reason"),
     [
         (b"tim\0tim\0x", None),
+        (b"TIM\0tim\0x", None),
         (b"Ursel\0Kurt\0xipj3plmq", Reason.WRONG_AUTHZID),
         (b"", Reason.MALFORMED),
         (b"tim\0x", Reason.MALFORMED),

@@ -124,6 +124,7 @@ def test_names_and_who_acts_for_whom() -> None:
 
     assert start(b"n,,n=a=2Cb=3Dc,r=x") == Lookup("a,b=c", "SCRAM-SHA-256")
     assert start(b"n,a=tim,n=tim,r=x") == Lookup("tim", "SCRAM-SHA-256")
+    assert start(b"n,a=Tim,n=tim,r=x") == Lookup("tim", "SCRAM-SHA-256")
     assert start(b"n,a=bob,n=tim,r=x") == Refused(Reason.WRONG_AUTHZID)
     for wrong in (b"", b"n,,", b"n,,n=,r=x", b"n,,n=a=,r=x", b"n,,m=x,n=tim,r=x", b"n,,n=tim,r=", b"n,,n=\xff,r=x"):
         assert start(wrong) == Refused(Reason.MALFORMED)
