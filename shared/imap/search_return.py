@@ -79,8 +79,8 @@ def parse_return(scanner: Scanner) -> Return:
     scanner.parenthesised(option, MAX_RETURN_OPTIONS, "RETURN options")
     if len(partials) > 1 or (partials and ReturnOption.ALL in options):
         raise SyntaxFailure("Expected one of ALL and PARTIAL, once")
-    if not options and not partials:
-        return Return()
+    if options <= {ReturnOption.CONTEXT} and not partials:  # a hint asks for nothing (RFC 5267 §4.2)
+        options.add(ReturnOption.ALL)
     return Return(frozenset(options), partials[0] if partials else None, tuple(items))
 
 
