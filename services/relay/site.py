@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
 from services.relay.connection import Connection, HostFailure
-from services.relay.engine import AGAIN, ALONE_AFTER, HOLD_AFTER, Engine, current_reference, domain_of
+from services.relay.engine import AGAIN, ALIVE, ALONE_AFTER, HOLD_AFTER, Engine, current_reference, domain_of
 from services.relay.letter import Job, Letter, make_letters
 from services.relay.loading import Loaded, load_records
 from services.relay.outcome import Report
@@ -26,11 +27,13 @@ from shared.smtp.outcome import Deferred, Failed, Via, outcome_of
 from shared.smtp.reply import Reply, local_reply
 
 TAKE = 32  # items taken at once
+SHARE = TAKE // 2  # … of which one share is put on record while the other is sent
 MAX_BYTES = 2 * 1024 * 1024  # octets of messages that one run has in memory, unless one alone has more
 RENEWALS = 4  # in one lease's time
 HOLD_REFUSED = 5.0  # seconds that a slot stays empty when the site takes no further connection
 AWAY = (RedisError, OSError, TemporaryFailure)
 AWAY_PAUSE = 1.0  # seconds
+MARK_AGAIN = ALIVE / 4  # seconds until a run that goes on says again that its site is alive
 
 
 @dataclass(slots=True)
@@ -56,7 +59,8 @@ class SiteRun:
         self._refused = False  # the site gives sessions to others, and no further one to us
         self._turned_away = False  # a host gave a session and then took no message
         self._connection: Connection | None = None
-        self._recording: asyncio.Task[None] | None = None
+        self._recordings: deque[asyncio.Task[None]] = deque()
+        self._marked = 0.0  # when the site was last said to be alive, by the loop's clock
 
     async def run(self) -> None:
         """Drain the site; every item is recorded, or goes back."""
@@ -108,11 +112,13 @@ class SiteRun:
             return
         states = await self._engine.states([item.entry for item in items])
         batch = await asyncio.to_thread(self._read, items, states)
-        await self._recorded()
-        try:
-            await self._deliver(batch.letters)
-        finally:
-            self._recording = asyncio.create_task(self._record(batch), name="record-site")
+        for share in _shares(batch):
+            await self._recorded(but=1)
+            try:
+                if not self._refused:
+                    await self._deliver(share.letters)
+            finally:
+                self._recordings.append(asyncio.create_task(self._record(share), name="record-site"))
 
     async def _find_route(self, items: Sequence[SiteItem]) -> bool:
         """Have hosts to try; False if the site isn't what it was, and then its items are routed anew."""
@@ -188,7 +194,7 @@ class SiteRun:
                 self._fail_hop(error.reply)
             else:
                 RELAY_CONNECTIONS.labels("made").inc()
-                await self._engine.mark_alive(self._lease.site)
+                await self._mark_alive()
                 return self._connection
         return None
 
@@ -229,12 +235,18 @@ class SiteRun:
         later += [(item, self._engine.clock() + AGAIN) for item in batch.unreadable]
         await sites.delay(self._lease, [item for item, _ in later], [due for _, due in later])
         if any(outcome.host and not isinstance(outcome, Deferred) for job in told for _, outcome in job.outcomes):
-            await self._engine.mark_alive(site)
+            await self._mark_alive()
 
-    async def _recorded(self) -> None:
-        recording, self._recording = self._recording, None
-        if recording is not None:
-            await recording
+    async def _mark_alive(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._marked >= MARK_AGAIN:
+            self._marked = now
+            await self._engine.mark_alive(self._lease.site)
+
+    async def _recorded(self, *, but: int = 0) -> None:
+        """Wait for outcomes to be on record, all but the last few shares': what isn't is sent again after a crash."""
+        due = [self._recordings.popleft() for _ in range(len(self._recordings) - but)]
+        await asyncio.gather(*due)
 
     def _hang_up(self) -> None:
         """Close the session."""
@@ -254,6 +266,16 @@ class SiteRun:
                 self._until = asked + seconds
             except AWAY as error:
                 self._engine.log.trouble("site lease not renewed", site=self._lease.site, error=str(error))
+
+
+def _shares(batch: _Batch) -> Iterator[_Batch]:
+    """Cut a batch into what is recorded together; what couldn't be read is in the first."""
+    jobs, unreadable = batch.jobs, batch.unreadable
+    for start in range(0, len(jobs) or 1, SHARE):
+        share = jobs[start : start + SHARE]
+        chosen = set(map(id, share))
+        yield _Batch(share, [letter for letter in batch.letters if id(letter.job) in chosen], unreadable)
+        unreadable = []
 
 
 def _conclude(job: Job, reply: Reply) -> None:
