@@ -134,7 +134,7 @@ def account_list(
                 "enabled" if a["enabled"] else "disabled",
                 str(a["used_messages"]),
                 show_size(a["used_bytes"]),
-                show_size(a["quota_bytes"]) if a["quota_bytes"] else "none",
+                _quota(a),
                 show_time(int(a["last_login"] * 1e6))[:16] if a["last_login"] else "never",
             ]
             for a in accounts
@@ -288,6 +288,12 @@ def show_size(octets: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def _quota(account: dict[str, Any]) -> str:
+    octets, messages = account["quota_bytes"], account["quota_messages"]
+    limits = [show_size(octets)] if octets else []
+    return ", ".join(limits + ([f"{messages} messages"] if messages else [])) or "none"
 
 
 def _new_secret(password_stdin: bool, hash_stdin: bool) -> tuple[dict[str, Any], str]:

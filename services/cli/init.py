@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from services.cli.certificate import ensure_certificate
-from services.cli.context import DEFAULT_DATA, DataOption, settings_for
-from services.cli.up import DEMO_DOMAIN, demo_accounts, prepare_database
+from services.cli.context import DEFAULT_DATA, DEMO_DOMAIN, DataOption, settings_for
+from services.cli.up import demo_accounts, prepare_database
 from shared.config import CommonSettings
 
 SECRETS = ("postgres", "redis")

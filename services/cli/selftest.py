@@ -48,6 +48,16 @@ def selftest(
         _send(host, 587 + settings.port_base, context, user, password, message_id)
         accepted = time.time()
         _wait(host, 993 + settings.port_base, context, user, password, message_id, timeout)
+    except smtplib.SMTPAuthenticationError as error:
+        raise ConfigurationError(
+            f"selftest failed: {user} can't log in ({error.smtp_code}): "
+            "name one that can by --account ADDRESS and --password-file FILE"
+        ) from None
+    except ConnectionRefusedError:
+        raise ConfigurationError(
+            f"selftest failed: nothing listens on {host}, ports {587 + settings.port_base} and "
+            f"{993 + settings.port_base}: start the stack, or say --host and --port-base"
+        ) from None
     except (OSError, smtplib.SMTPException, imaplib.IMAP4.error) as error:
         raise ConfigurationError(f"selftest failed: {error}") from None
     found = time.time()
@@ -99,6 +109,8 @@ def _credentials(data: Path, account: str, password_file: Path | None) -> tuple[
         return account, password_file.read_text(encoding="utf-8").strip()
     demo = demo_accounts(data)
     user = account or next(iter(demo), "")
+    if account and account not in demo:
+        raise ConfigurationError(f"the password of {account} isn't known here: add --password-file FILE")
     if user not in demo:
         raise ConfigurationError("no demo account here: use --account ADDRESS and --password-file FILE")
     return user, demo[user]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import time
 from pathlib import Path
@@ -14,18 +15,17 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.certificate import ensure_certificate
-from services.cli.context import DEFAULT_DATA, DEFAULT_PORT_BASE, DataOption, note_start
+from services.cli.context import DEFAULT_DATA, DEMO_DOMAIN, DataOption, note_start, settings_of_up
 from services.cli.services import SERVICES
 from services.cli.supervisor import Process, Supervisor
 from services.cli.valkey import valkey_process
-from shared.config import CommonSettings, load_settings
+from shared.config import CommonSettings
 from shared.db import Database, Work, connect, load
 from shared.directory import admin, salts
 from shared.directory.passwords import hash_password, new_password
 from shared.errors import ConfigurationError
 from shared.filters.configuration import load_scanners
 
-DEMO_DOMAIN = "packetboat.test"
 DEMO_ACCOUNTS = ("alice", "bob")
 DEMO_FILE = "demo-accounts.txt"
 STANDARD_PORTS = {  # service → listener → port
@@ -48,35 +48,40 @@ def register(app: typer.Typer) -> None:
 def up(
     data: DataOption = DEFAULT_DATA,
     port_base: Annotated[
-        int, typer.Option(help="Added to each standard port: 10000 makes 25 10025.")
-    ] = DEFAULT_PORT_BASE,
+        int | None, typer.Option(help="Added to each standard port: 10000, the default, makes 25 10025.")
+    ] = None,
     listen: Annotated[
         list[str] | None, typer.Option(help="Address to listen on, IPv4 or IPv6; may be repeated.")
     ] = None,
-    resolver: Annotated[str, typer.Option(help="ADDR:PORT of the DNS resolver; the system's by default.")] = "",
-    relay_port: Annotated[int, typer.Option(help="Port that mail for other servers is sent to.")] = 25,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes of each service.")] = 1,
+    resolver: Annotated[
+        str | None, typer.Option(help="ADDR:PORT of the DNS resolver; the system's by default.")
+    ] = None,
+    relay_port: Annotated[
+        int | None, typer.Option(help="Port that mail for other servers is sent to; 25 by default.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Worker processes of each service; 1 by default.")
+    ] = None,
     allow_plaintext_auth: Annotated[
         bool, typer.Option("--allow-plaintext-auth", help="Passwords without TLS, on loopback only (for tools).")
     ] = False,
 ) -> None:
-    """Start mta, relay, mda, access and admin with an embedded Valkey and SQLite; Ctrl-C drains and stops."""
-    environment = {
-        "PACKETBOAT_DATA": str(data.absolute()),
-        "PACKETBOAT_PORT_BASE": str(port_base),
-        "PACKETBOAT_RESOLVER": resolver,
-        "PACKETBOAT_RELAY_PORT": str(relay_port),
-        "PACKETBOAT_WORKERS": str(workers),
-        "PACKETBOAT_ALLOW_PLAINTEXT_AUTH": "true" if allow_plaintext_auth else "false",
-        "PACKETBOAT_HOSTNAME": os.environ.get("PACKETBOAT_HOSTNAME", f"mail.{DEMO_DOMAIN}"),
+    """Start mta, relay, mda, access and admin with an embedded Valkey and SQLite; Ctrl-C drains and stops.
+
+    Options count before the environment (PACKETBOAT_…), that before DATA/packetboat.toml.
+    """
+    given = {
+        "port_base": port_base,
+        "listen": json.dumps(listen) if listen else None,
+        "resolver": resolver,
+        "relay_port": relay_port,
+        "workers": workers,
+        "allow_plaintext_auth": "true" if allow_plaintext_auth else None,
     }
-    if listen:
-        environment["PACKETBOAT_LISTEN"] = "[" + ",".join(f'"{address}"' for address in listen) + "]"
-    os.environ.update(environment)
-    settings = load_settings(CommonSettings, data=data)
+    settings = settings_of_up(data, {name: str(value) for name, value in given.items() if value is not None})
     load_scanners(settings.scanner_file)
     with sole_owner(data):
-        note_start(data, environment)
+        note_start(data)
         raise typer.Exit(asyncio.run(_run(settings)))
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from shared.dns import Answer, Found, Resolver, Unknown
 
 MAX_SHOWN = 20  # records of one answer
-SERVICES = {"_submission": 587, "_submissions": 465, "_imap": 143, "_imaps": 993, "_pop3": 110, "_pop3s": 995}
+SERVICES = {
+    "_submission": 587, "_submissions": 465, "_imap": 143, "_imaps": 993, "_pop3": 110, "_pop3s": 995, "_sieve": 4190,
+}  # fmt: skip
 
 
 class State(StrEnum):
@@ -40,8 +42,9 @@ class Record:
 def records_of(domain: str, hostname: str) -> list[Record]:
     """Return what a domain whose mail is ours should publish."""
     host = f"{hostname.rstrip('.')}."
+    why = "mail programs find the server (RFC 6186, 8314, 5804)"
     services = [
-        Record(f"{name}._tcp.{domain}", "SRV", f"0 1 {port} {host}", "mail programs find the server (RFC 6186, 8314)")
+        Record(f"{name}._tcp.{domain}", "SRV", f"0 1 {port} {host}", why)
         for name, port in SERVICES.items()
     ]
     return [
