@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DAY = 24 * 3600
 DEFAULT_DAYS = 7
 """RFC 5230 §4.1."""
+LIKELY_SPAM = 50.0
+"""Percent: the scanners' threshold, from which on the sender is taken for forged."""
 MAX_SUBJECT = 200
 """Characters of the original subject that go into the answer's."""
 MAX_REFERENCES = 2000
@@ -92,6 +94,8 @@ def why_not(run: Run, own: list[str]) -> str:
     sender = run.context.envelope.sender
     if not sender:
         return "the reverse-path is null"
+    if (run.context.spam_percent or 0.0) >= LIKELY_SPAM:
+        return "it is spam by the scanners' verdict"
     address = mail_address(sender)
     if address is None:
         return f"{sender!r} is not a mail address"

@@ -69,6 +69,11 @@ def test_no_answer_to_what_programs_send(field: bytes) -> None:
     assert vacation('vacation "x";', b"Auto-Submitted: no\r\n" + MESSAGE) is not None
 
 
+def test_no_answer_to_spam() -> None:
+    assert vacation('vacation "x";', spam_percent=50.0) is None
+    assert vacation('vacation "x";', spam_percent=49.0) is not None
+
+
 @pytest.mark.parametrize(
     "sender",
     ["", "MAILER-DAEMON@x.example", "owner-list@x.example", "list-request@x.example", "LISTSERV@x.example",
