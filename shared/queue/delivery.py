@@ -107,7 +107,7 @@ class Queue:
         """Add items whose (entry, lane) isn't known yet; return how many were added."""
         added = 0
         for keys, chunk in self._by_lane(items):
-            args = [keys.parts, *(text for item in chunk for text in (item.entry, item.reference))]
+            args = [keys.parts, *(f"{item.entry} {item.reference}" for item in chunk)]
             added += int(await self._enqueue([keys.stream, keys.queued, keys.delayed], args))
         return added
 
