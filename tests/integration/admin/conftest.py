@@ -30,6 +30,7 @@ from shared.operations.tokens import STACK_WIDE, NewToken, Scope, add_token
 from shared.operations.waiting import RedisFresh
 from shared.queue.delivery import Item, Queue
 from shared.queue.sites import Sites
+from tests.tools import sql
 
 MESSAGE = b"From: a@a.test\r\nSubject: hello\r\nMessage-ID: <m@a.test>\r\n\r\nHello.\r\n"
 ROOT = Actor("cli:test")
@@ -120,12 +121,8 @@ class Stack:
         await self.database.write(work)
         return envelope
 
-    async def query(self, text: str, **values: Any) -> Rows:
-        def work() -> Work[Rows]:
-            rows = yield Query("test", text)(**values)
-            return rows
-
-        return await self.database.read(work)
+    async def query(self, text: str, **values: object) -> Rows:
+        return await sql.query(self.database, text, **values)
 
 
 @pytest.fixture

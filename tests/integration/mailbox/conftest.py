@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from shared import ids
-from shared.db import Database, Query, Rows, Work
+from shared.db import Database, Rows
 from shared.directory import admin
 from shared.imap.flags import FlagSet
 from shared.journal.reference import Reference
@@ -21,6 +21,7 @@ from shared.mailbox.mailbox import Mailbox
 from shared.mailbox.mailboxes import Mailboxes
 from shared.mailbox.messages import Appended, Messages
 from shared.message.rendered import Rendered, render
+from tests.tools import sql
 
 SEGMENT = "2026-11-23/mta-0-" + "0" * 26 + "-1"
 MESSAGE = b"From: a@a.test\r\nSubject: x\r\nMessage-ID: <1@a.test>\r\n\r\nhello\r\n"
@@ -72,17 +73,10 @@ class World:
         return [uid for low, high in selected.uids for uid in range(low, high + 1)]
 
     async def query(self, text: str, **values: object) -> Rows:
-        def work() -> Work[Rows]:
-            rows = yield Query("test", text)(**values)
-            return rows
-
-        return await self.database.read(work)
+        return await sql.query(self.database, text, **values)
 
     async def execute(self, text: str, **values: object) -> None:
-        def work() -> Work[None]:
-            yield Query("test", text)(**values)
-
-        await self.database.write(work)
+        await sql.execute(self.database, text, **values)
 
     async def check_counts(self) -> None:
         """Compare every mailbox's and account's counts with the rows they count."""

@@ -16,7 +16,7 @@ from services.mda.children import Children
 from services.mda.courier import Courier, Limits
 from services.mda.expansions import Expansions
 from shared import ids
-from shared.db import Database, Query, Rows, Work
+from shared.db import Database, Rows
 from shared.directory import Directory, admin
 from shared.journal.reader import Reader
 from shared.journal.reference import Reference
@@ -28,6 +28,7 @@ from shared.maillog import MailLog
 from shared.message.envelope import Envelope, Lane, Recipient
 from shared.queue.delivery import Item, Lease, Queue
 from shared.queue.outbox import Outbox
+from tests.tools import sql
 
 DOMAIN = "b.test"
 MESSAGE = b"Received: by mx.b.test\r\nFrom: a@out.test\r\nSubject: hello\r\nMessage-ID: <m@out.test>\r\n\r\nHello.\r\n"
@@ -107,17 +108,10 @@ class Office:
         return {row["target"]: row["outcome"] for row in rows}
 
     async def query(self, text: str, **values: object) -> Rows:
-        def work() -> Work[Rows]:
-            rows = yield Query("test", text)(**values)
-            return rows
-
-        return await self.database.read(work)
+        return await sql.query(self.database, text, **values)
 
     async def execute(self, text: str, **values: object) -> None:
-        def work() -> Work[None]:
-            yield Query("test", text)(**values)
-
-        await self.database.write(work)
+        await sql.execute(self.database, text, **values)
 
     async def depth(self, lane: Lane = Lane.DELIVERY) -> tuple[int, int, int]:
         """Return how many wait, are leased and are delayed."""

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.mta.conftest import fill_directory, free_base
+from tests.integration.mta.conftest import fill_directory
 from tests.tools.certificates import self_signed
+from tests.tools.stack import free_port_base
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MESSAGE = b"Subject: hello\r\n\r\nbody\r\n"
@@ -35,7 +36,7 @@ def environment(tmp_path: Path, redis_url: str) -> dict[str, str]:
         "DATA": str(tmp_path),
         "REDIS_URL": redis_url,
         "HOSTNAME": "mail.a.test",
-        "PORT_BASE": str(free_base()),
+        "PORT_BASE": str(free_port_base()),
         "RESERVE_BYTES": "0",
         "WORKERS": "2",
         "HEALTH_LISTEN": f"127.0.0.1:{health}",
