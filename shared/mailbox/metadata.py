@@ -87,6 +87,13 @@ class Metadata:
         """Return the entries of an account's own mailboxes, and of the server, that changed after `since` (µs)."""
         return await self._database.read(_changed, account_id, since)
 
+    async def changed_in(self, account_id: int, since: Mapping[int, int]) -> list[tuple[int, str, int]]:
+        """Return (mailbox id, entry, µs) of what an account may see in mailboxes and changed after each one's `since`.
+
+        Each mailbox has a moment of its own, because clocks of accounts go each by itself.
+        """
+        return await self._database.read(_changed_in, account_id, since) if since else []
+
 
 def copy_all(source_id: int, target_id: int) -> Work[None]:
     """Give a new mailbox the entries of another one (RENAME of INBOX, RFC 5464 §4.1)."""
@@ -156,6 +163,12 @@ def _changed(account_id: int, since: int) -> Work[list[Changed]]:
     found = [Changed("", row[0], row[1]) for row in of_server]
     rows = yield sql.changed_in(account_id=account_id, accounts=[SHARED_ACCOUNT, account_id], since=since)
     return found + [Changed(*row) for row in map(tuple, rows)]
+
+
+def _changed_in(account_id: int, since: Mapping[int, int]) -> Work[list[tuple[int, str, int]]]:
+    accounts, mailboxes = [SHARED_ACCOUNT, account_id], sorted(since)
+    rows = yield sql.changed_in_some(mailboxes=mailboxes, accounts=accounts, since=min(since.values()))
+    return [(row[0], row[1], row[2]) for row in rows if row[2] > since[row[0]]]
 
 
 def _check_values(values: Values) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from services.access.imap import fetch, namespace, status
+from services.access.imap import fetch, metadata, namespace, status
 from services.access.imap.outcome import Outcome, done, refused
 from services.access.imap.selected import known_of
 from shared.errors import PacketboatError
@@ -30,6 +30,7 @@ from shared.imap.sequence import Range, SequenceSet, count, subtract
 from shared.imap.state import Extension
 from shared.mailbox.mailbox import Mailbox
 from shared.mailbox.mailboxes import Listed
+from shared.mailbox.metadata import Changed
 
 if TYPE_CHECKING:
     from services.access.imap.session import ImapSession
@@ -62,6 +63,7 @@ class Notifying:
     selected: EventGroup | None
     known: dict[str, Listed] = field(default_factory=dict)
     annotated: int = 0  # up to when changes of annotations were told, microseconds
+    annotated_elsewhere: dict[int, int] = field(default_factory=dict)  # the same of each mailbox of others, by its id
     woken: bool = False
     own_names: set[str] = field(default_factory=set)  # that the client's own commands changed since
     own_messages: dict[int, int] = field(default_factory=dict)  # UIDVALIDITY → how many it added itself
@@ -90,6 +92,8 @@ async def notify(session: ImapSession, command: commands.Notify) -> Outcome:
         return done(b"NOTIFY completed")
     notifying.annotated = await _last_annotation(session, notifying)
     _take(session, notifying, listing)
+    if _wants_annotations(notifying):
+        await _changed_elsewhere(session, notifying)
     for entry in listing:
         wanted = events_of(notifying.groups, entry.name, subscribed=entry.subscribed) & MESSAGE_EVENTS
         if wanted and not _may_read(entry) and entry.exists:
@@ -375,14 +379,30 @@ async def _tell_annotations(session: ImapSession, notifying: Notifying, own: set
     if not _wants_annotations(notifying):
         return
     changed = await session.desk.metadata.changed(session.the_account().id, notifying.annotated)
+    notifying.annotated = max((change.at for change in changed), default=notifying.annotated)
     entries: dict[str, list[str]] = {}
-    for change in changed:
-        notifying.annotated = max(notifying.annotated, change.at)
+    for change in [*changed, *await _changed_elsewhere(session, notifying)]:
         if change.mailbox not in own and _is_wanted(notifying, change.mailbox):
             entries.setdefault(change.mailbox, []).append(change.entry)
     for name, names in entries.items():
         mailbox = response.mailbox(name, utf8=session.utf8) if name else b'""'
         session.write(mailbox_response.metadata_changed(mailbox, names))
+
+
+async def _changed_elsewhere(session: ImapSession, notifying: Notifying) -> list[Changed]:
+    """Return what changed in mailboxes of others since this was asked last, nothing of those that are new."""
+    account_id, before = session.the_account().id, notifying.annotated_elsewhere
+    names = {
+        entry.mailbox.id: entry.name
+        for entry in notifying.known.values()
+        if entry.mailbox is not None and entry.mailbox.account_id != account_id and metadata.may_read(entry.rights)
+    }
+    since = {mailbox_id: before.get(mailbox_id, 0) for mailbox_id in names}
+    changed = await session.desk.metadata.changed_in(account_id, since)
+    for mailbox_id, _, at in changed:
+        since[mailbox_id] = max(since[mailbox_id], at)
+    notifying.annotated_elsewhere = since
+    return [Changed(names[mailbox_id], entry, at) for mailbox_id, entry, at in changed if mailbox_id in before]
 
 
 def _is_wanted(notifying: Notifying, name: str) -> bool:

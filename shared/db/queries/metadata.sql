@@ -44,5 +44,9 @@ WHERE m.account_id = :account_id
 SELECT m.name, d.entry, d.changed_at FROM mailbox m JOIN mailbox_metadata d ON d.mailbox_id = m.id
 WHERE m.account_id = :account_id AND d.account_id IN (:accounts...) AND d.changed_at > :since ORDER BY m.name, d.entry
 
+-- name: changed_in_some
+SELECT mailbox_id, entry, changed_at FROM mailbox_metadata
+WHERE mailbox_id IN (:mailboxes...) AND account_id IN (:accounts...) AND changed_at > :since ORDER BY mailbox_id, entry
+
 -- name: changed_of_account
 SELECT entry, changed_at FROM account_metadata WHERE account_id = :account_id AND changed_at > :since ORDER BY entry

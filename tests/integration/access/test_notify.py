@@ -53,6 +53,23 @@ def test_a_mailbox_of_another_account(access: RunningAccess) -> None:
     assert alice.line().startswith(b'* LIST (\\NonExistent) "/" "Other Users/%b/Team"' % BOB.encode())
 
 
+def test_annotations_of_a_mailbox_of_another_account(access: RunningAccess) -> None:
+    bob, alice = access.log_in(BOB, mailbox=None), access.log_in(ALICE, mailbox=None)
+    name = f'"Other Users/{BOB}/Team"'
+    bob.ok("CREATE Team")
+    bob.ok('SETMETADATA Team (/shared/comment "before")')
+    alice.ok('NOTIFY SET (subtree "Other Users" (MailboxName MailboxMetadataChange))')
+    bob.ok(f"SETACL Team {ALICE} lr")
+    assert b'* LIST (\\HasNoChildren) "/" ' + name.encode() in {alice.line(), alice.line()}
+    bob.ok('SETMETADATA Team (/shared/comment "after" /private/comment "mine")')
+    assert alice.line() == b"* METADATA " + name.encode() + b" /shared/comment"
+    alice.ok(f'SETMETADATA {name} (/private/comment "hers")')
+    assert alice.ok("NOOP") == []
+    bob.ok(f"SETACL Team {ALICE} l")
+    bob.ok('SETMETADATA Team (/shared/comment "hidden")')
+    assert alice.ok("NOOP") == []
+
+
 def test_listable_but_not_readable(access: RunningAccess) -> None:
     bob, alice = access.log_in(BOB, mailbox=None), access.log_in(ALICE, mailbox=None)
     bob.ok("CREATE Team")
