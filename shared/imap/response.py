@@ -212,7 +212,7 @@ def expunge(sequence: int) -> bytes:
 
 def expunges(sequences: Iterable[int]) -> bytes:
     """Return the removal of messages, as `View.take_expunged` orders them."""
-    return b"".join([b"* %d EXPUNGE\r\n" % sequence for sequence in sequences])
+    return b"".join(map(b"* %d EXPUNGE\r\n".__mod__, sequences))
 
 
 def vanished(uids: Iterable[Range], *, earlier: bool = False) -> bytes:

@@ -75,9 +75,12 @@ def normalise(ranges: Iterable[Range]) -> tuple[Range, ...]:
 
 def compact(numbers: Iterable[int]) -> tuple[Range, ...]:
     """Return the ranges of a collection of numbers in any order."""
+    ordered = sorted(set(numbers))
+    if ordered and ordered[0] > 0 and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return ((ordered[0], ordered[-1]),)  # neighbours all along, as most often
     joined: list[Range] = []
     first = last = 0
-    for number in sorted(numbers):
+    for number in ordered:
         if number == last + 1 and first:
             last = number
         elif number != last or not first:

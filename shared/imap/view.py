@@ -83,14 +83,9 @@ class View:
 
     def iterate(self, uids: Iterable[Range]) -> Iterator[tuple[int, int]]:
         """Yield (sequence number, UID) for UID ranges, leaving out those the client doesn't know."""
-        for low, high in uids:
-            run = max(bisect_right(self._first, low) - 1, 0)
-            while run < len(self._first) and self._first[run] <= high:
-                first, length = self._first[run], self._length(run)
-                shift = self._before[run] + 1 - first
-                for uid in range(max(low, first), min(high, first + length - 1) + 1):
-                    yield uid + shift, uid
-                run += 1
+        for known, shift in self._known(uids):
+            for uid in known:
+                yield uid + shift, uid
 
     # Changing
 
@@ -102,7 +97,8 @@ class View:
 
     def expunge(self, uids: Iterable[int]) -> None:
         """Note that messages are gone; the client keeps their sequence numbers until `take_expunged`."""
-        self._expunged.update(uid for uid in uids if uid in self)
+        for known, _ in self._known(compact(uids)):
+            self._expunged.update(known)
 
     def is_expunged(self, uid: int) -> bool:
         """Say whether the message is gone though the client hasn't been told yet."""
@@ -115,7 +111,12 @@ class View:
 
     def take_expunged(self) -> list[int]:
         """Forget the expunged; return the numbers to report, highest first so that each stays true."""
-        return [sequence for sequence, _ in self.take_expunged_pairs()]
+        sequences: list[int] = []
+        for known, shift in self._known(compact(self._expunged)):
+            sequences += range(known.start + shift, known.stop + shift)
+        sequences.reverse()
+        self.take_expunged_uids()
+        return sequences
 
     def take_expunged_pairs(self) -> list[tuple[int, int]]:
         """Like `take_expunged`, as (sequence number, UID)."""
@@ -136,6 +137,16 @@ class View:
         return gone
 
     # Runs
+
+    def _known(self, uids: Iterable[Range]) -> Iterator[tuple[range, int]]:
+        """Yield the parts of UID ranges that are in one run each, and what makes sequence numbers of their UIDs."""
+        for low, high in uids:
+            run = max(bisect_right(self._first, low) - 1, 0)
+            while run < len(self._first) and self._first[run] <= high:
+                first, length = self._first[run], self._length(run)
+                known = range(max(low, first), min(high, first + length - 1) + 1)
+                yield known, self._before[run] + 1 - first
+                run += 1
 
     def _length(self, run: int) -> int:
         following = self._before[run + 1] if run + 1 < len(self._before) else self._count

@@ -6,10 +6,11 @@ Lock order: the account, mailboxes by id, then message rows.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial, reduce
-from operator import or_
+from operator import itemgetter, or_
 
 from shared.db import Query, Rows, Statement, Work, load
 from shared.imap.flags import DELETED, SEEN, FlagSet, Keywords
@@ -24,6 +25,7 @@ from shared.mailbox.ranges import Piece, pieces
 sql = load("messages")
 
 MAX_UID = 0xFFFFFFFF
+_UID, _FLAGS, _SIZE = itemgetter(0), itemgetter(1), itemgetter(2)  # of rows that are moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def copy(route: Route, ranges: Iterable[Range], now: int) -> Work[Transferred]:
     rows = yield from _sources(route.source_id, ranges)
     prefixes = yield from _public_prefixes(route, ranges)
     copies = _copies(route, rows, prefixes)
-    yield from usage.charge(route.target_account_id, sum(size for _, _, size in copies), len(copies))
+    yield from usage.charge(route.target_account_id, sum(map(_SIZE, copies)), len(copies))
     return (yield from _add(route, rows, copies, prefixes, now))
 
 
@@ -82,8 +84,8 @@ def move(route: Route, ranges: Iterable[Range], now: int) -> Work[Transferred]:
     prefixes = yield from _public_prefixes(route, ranges)
     copies = _copies(route, rows, prefixes)
     if route.is_across:
-        yield from usage.charge(route.target_account_id, sum(size for _, _, size in copies), len(copies))
-        yield from usage.give_back(route.source_account_id, sum(size for _, _, size in rows), len(rows))
+        yield from usage.charge(route.target_account_id, sum(map(_SIZE, copies)), len(copies))
+        yield from usage.give_back(route.source_account_id, sum(map(_SIZE, rows)), len(rows))
     added = yield from _add(route, rows, copies, prefixes, now)
     if not rows:
         return added
@@ -107,7 +109,7 @@ def restore(account_id: int, mailbox_id: int, uids: Iterable[int], now: int) -> 
     rows = yield from _named(mailbox_id, compact(sorted(uids)), sql.expunged_in, sql.expunged_between)
     route = Route(mailbox_id, mailbox_id, account_id, account_id, ALL_FLAGS & ~DELETED)
     copies = _copies(route, rows, {})
-    yield from usage.charge(account_id, sum(size for _, _, size in copies), len(copies))
+    yield from usage.charge(account_id, sum(map(_SIZE, copies)), len(copies))
     return (yield from _add(route, rows, copies, {}, now))
 
 
@@ -130,26 +132,30 @@ def remove(account_id: int, mailbox_id: int, ranges: Iterable[Range], now: int) 
 def _expunge_rows(account_id: int, mailbox: Mailbox, rows: Rows, now: int) -> Work[Expunged]:
     if not rows:
         return Expunged((), mailbox.modseq)
-    yield from usage.give_back(account_id, sum(size for _, _, size in rows), len(rows))
+    yield from usage.give_back(account_id, sum(map(_SIZE, rows)), len(rows))
     return (yield from _mark(mailbox.id, rows, mailbox.modseq, now))
 
 
 def _mark(mailbox_id: int, rows: Rows, last: int, now: int) -> Work[Expunged]:
     """Mark (uid, flags, size) rows of a locked mailbox as expunged and count them off."""
     modseq = next_modseq(last, now)
-    uids = tuple(uid for uid, _, _ in rows)
+    uids = tuple(map(_UID, rows))
     for piece in pieces(compact(uids)):
         mark = _on(piece, sql.mark_expunged_in, sql.mark_expunged_between)
         yield mark(mailbox_id=mailbox_id, modseq=modseq, now=now)
-    yield sql.forget(
-        mailbox_id=mailbox_id,
-        modseq=modseq,
-        count=len(rows),
-        unseen=sum(not flags & SEEN for _, flags, _ in rows),
-        deleted=sum(bool(flags & DELETED) for _, flags, _ in rows),
-        bytes=sum(size for _, _, size in rows),
-    )
+    yield sql.forget(mailbox_id=mailbox_id, modseq=modseq, **_tally(rows))
     return Expunged(uids, modseq)
+
+
+def _tally(rows: Rows) -> dict[str, int]:
+    """Return what (uid, flags, size) rows count for in their mailbox; there are many rows and few different flags."""
+    flags = Counter(map(_FLAGS, rows))
+    return {
+        "count": len(rows),
+        "unseen": sum(number for mask, number in flags.items() if not mask & SEEN),
+        "deleted": sum(number for mask, number in flags.items() if mask & DELETED),
+        "bytes": sum(map(_SIZE, rows)),
+    }
 
 
 def _sources(mailbox_id: int, ranges: Iterable[Range]) -> Work[Rows]:
@@ -204,16 +210,9 @@ def _add(route: Route, rows: Rows, copies: Rows, prefixes: dict[int, tuple[bytes
     if not count:
         locked = yield from lock(route.target_id)
         return Transferred(locked[route.target_id].uidvalidity, (), (), 0)
-    taken = yield sql.take_uids(
-        mailbox_id=route.target_id,
-        now=now,
-        count=count,
-        unseen=sum(not flags & SEEN for _, flags, _ in copies),
-        deleted=sum(bool(flags & DELETED) for _, flags, _ in copies),
-        bytes=sum(size for _, _, size in copies),
-    )
+    taken = yield sql.take_uids(mailbox_id=route.target_id, now=now, **_tally(copies))
     uidnext, modseq, uidvalidity = taken[0]
-    uids = tuple(uid for uid, _, _ in rows)
+    uids = tuple(map(_UID, rows))
     first = next_uid = uidnext - count
     values = {
         "source_id": route.source_id,
@@ -231,7 +230,7 @@ def _add(route: Route, rows: Rows, copies: Rows, prefixes: dict[int, tuple[bytes
 
 def _translate(route: Route, first: int, rows: Rows, copies: Rows) -> Work[None]:
     """Give copies, whose UIDs begin at `first`, the keyword bits of their mailbox, which learns what it lacks."""
-    used = reduce(or_, (flags for _, flags, _ in copies))
+    used = reduce(or_, set(map(_FLAGS, copies)))
     if copies is rows and (route.source_id == route.target_id or not used & KEYWORD_MASK):
         return
     source = yield from keywords_of(route.source_id)
@@ -249,6 +248,8 @@ def _translate(route: Route, first: int, rows: Rows, copies: Rows) -> Work[None]
 
 def _publish(route: Route, first: int, copies: Rows, prefixes: dict[int, tuple[bytes, int]]) -> Work[None]:
     """Give copies in another account their shorter prefixes."""
+    if not prefixes:
+        return
     yield sql.set_prefix.many(
         [
             {"mailbox_id": route.target_id, "uid": uid, "prefix": prefixes[source][0], "size": size}

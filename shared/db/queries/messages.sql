@@ -43,9 +43,10 @@ INSERT INTO message
   (mailbox_id, uid, blob_id, modseq, flags, internal_date, saved_at, size, prefix)
 VALUES :rows...
 
+-- All of the range have a row: their numbers need not be counted.
 -- name: insert_copies_between
 INSERT INTO message (mailbox_id, uid, blob_id, modseq, flags, internal_date, saved_at, size, prefix)
-SELECT CAST(:target_id AS BIGINT), CAST(:first AS BIGINT) - 1 + row_number() OVER (ORDER BY uid), blob_id,
+SELECT CAST(:target_id AS BIGINT), CAST(:first AS BIGINT) + (uid - CAST(:low AS BIGINT)), blob_id,
   CAST(:modseq AS BIGINT), flags, internal_date, CAST(:saved AS BIGINT), size, prefix FROM message
 WHERE mailbox_id = :source_id AND uid BETWEEN :low AND :high ORDER BY uid
 
