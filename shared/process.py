@@ -343,6 +343,16 @@ def multiprocess_metrics() -> Iterator[None]:
 def prepare_metrics() -> None:
     """Choose the folder; the first thing that a service's `__main__` does."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="packetboat-metrics-")
+    _remember_process()
+
+
+def _remember_process() -> None:
+    """Have metrics know their process without asking the kernel, as they else do for each value they add to."""
+    from prometheus_client import values
+
+    process = [os.getpid()]
+    os.register_at_fork(after_in_child=lambda: process.__setitem__(0, os.getpid()))
+    values.ValueClass = values.MultiProcessValue(lambda: process[0])  # type: ignore[no-untyped-call]
 
 
 def collect_metrics() -> bytes:
