@@ -245,7 +245,7 @@ async def _end_message(session: ImapSession, upload: Upload) -> None:
 async def _commit(session: ImapSession, upload: Upload) -> Outcome:
     now = time.time()
     for attempt in range(ATTEMPTS):
-        rows = await asyncio.gather(*[_journal(session, upload, message, now) for message in upload.messages])
+        rows = await _journal_all(session, upload, now)
         try:
             return await _store(session, upload, rows)
         except SegmentRewritten:
@@ -255,6 +255,13 @@ async def _commit(session: ImapSession, upload: Upload) -> Outcome:
             if attempt == ATTEMPTS - 1 or not await _find_again(session, upload):
                 raise
     raise AssertionError("unreachable")
+
+
+async def _journal_all(session: ImapSession, upload: Upload, now: float) -> list[NewRow]:
+    """Make all messages durable, together; one alone needs no task."""
+    if len(upload.messages) == 1:
+        return [await _journal(session, upload, upload.messages[0], now)]
+    return await asyncio.gather(*[_journal(session, upload, message, now) for message in upload.messages])
 
 
 async def _find_again(session: ImapSession, upload: Upload) -> bool:
