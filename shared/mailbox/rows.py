@@ -95,7 +95,7 @@ BASE_COLUMNS = ("uid", "flags", "modseq", "internal_date", "size")
 SIZE = BASE_COLUMNS.index("size")
 PREFIX = len(BASE_COLUMNS) + COLUMNS[Want.CONTENT].index("prefix")
 REFERENCE = slice(PREFIX + 2, PREFIX + 9)  # segment to large
-PLACE = slice(PREFIX + 2, PREFIX + 5)  # segment, position, length
+PLACE = slice(PREFIX + 2, PREFIX + 6)  # segment, position, length, body
 LARGE = PREFIX + 8
 HEADER_SIZE = PREFIX + 9
 

@@ -113,11 +113,12 @@ class TextSearch:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """Rows of records that lie close together in one segment, where each starts, and where the last one ends."""
+    """Rows of records that lie close together in one segment, where each and its message start, the last one's end."""
 
     segment: str
     rows: list[Row]
     starts: list[int]
+    bodies: list[int]
     end: int
 
 
@@ -138,25 +139,27 @@ def _stretches(rows: Sequence[Row]) -> Iterator[_Stretch]:
     segment, begin, end = "", 0, 0
     numbers: list[int] = []
     starts: list[int] = []
+    bodies: list[int] = []
     for number in sorted(range(len(rows)), key=places.__getitem__):
-        other, position, length = places[number]
+        other, position, length, body = places[number]
         after = position + length
         if numbers and (other != segment or position - end > STRETCH_GAP or after - begin > STRETCH_BYTES):
-            yield _Stretch(segment, [rows[at] for at in numbers], starts, end)
-            numbers, starts = [], []
+            yield _Stretch(segment, [rows[at] for at in numbers], starts, bodies, end)
+            numbers, starts, bodies = [], [], []
         if not numbers:
             segment, begin = other, position
         numbers.append(number)
         starts.append(position)
+        bodies.append(body)
         end = after
     if numbers:
-        yield _Stretch(segment, [rows[at] for at in numbers], starts, end)
+        yield _Stretch(segment, [rows[at] for at in numbers], starts, bodies, end)
 
 
 def _candidates(stretch: _Stretch, data: bytes, filters: Sequence[Prefilter]) -> Sequence[Row]:
     """Return the rows of a stretch that may match, those included of which that can't be told from here."""
     rows = stretch.rows
-    hits = {place for found in filters for place in _hits(found, data, stretch.starts)}
+    hits = {place for found in filters for place in _hits(found, data, stretch)}
     telling = {
         prefix for prefix in set(map(_prefix, rows)) if any(found.search(prefix) for found in filters)
     }  # what isn't in the segment may match too, as may a large file
@@ -165,11 +168,18 @@ def _candidates(stretch: _Stretch, data: bytes, filters: Sequence[Prefilter]) ->
     return [rows[at] for at in sorted(hits)]
 
 
-def _hits(found: Prefilter, data: bytes, starts: Sequence[int]) -> Iterator[int]:
-    """Yield the places of the records in which something is found; copies have the same record."""
-    at = 0
+def _hits(found: Prefilter, data: bytes, stretch: _Stretch) -> Iterator[int]:
+    """Yield the places of the records in whose messages something is found; copies have the same record.
+
+    What begins in a record's header, numbers and JSON, says nothing about its message.
+    """
+    at, starts = 0, stretch.starts
     while (match := found.search(data, at)) is not None:
         following = bisect_right(starts, starts[0] + match.start())
+        body = stretch.bodies[following - 1] - starts[0]
+        if match.start() < body:
+            at = body
+            continue
         yield from range(bisect_left(starts, starts[following - 1]), following)
         if following == len(starts):
             return
