@@ -129,7 +129,7 @@ class Selected:
 
     def recent_line(self) -> bytes:
         """Return the RECENT response."""
-        return response.recent(count(known_of(self.view, self.flags.recent)))
+        return response.recent(self._recent())
 
     def lacks_keywords(self, rows: Sequence[Any]) -> bool:
         """Say whether (uid, flags, …) rows have keywords that the client hasn't heard of."""
@@ -162,7 +162,7 @@ class Selected:
         r"""Take changes and yield the responses that tell the client of them.
 
         Flags come in the order in which they changed: a client that is cut off has missed the latest only.
-        `has_recent`: some messages have become \Recent in this session.
+        `has_recent`: some messages have become \Recent in this session; the number is also told when such ones went.
         """
         added: list[int] = []
         if changes.keywords is not None:
@@ -171,7 +171,9 @@ class Selected:
                 yield learned
             added = self._sort(changes.rows)
         if with_expunges:
+            recent = self._recent() if self.view.has_expunged else 0
             yield from self._expunged(enabled)
+            has_recent = has_recent or bool(recent and self._recent() != recent)
         changed = self._changed(changes.rows) if self._tells_flags(with_flags) else ()
         if added:
             yield response.exists(self.view.append(added))
@@ -181,6 +183,9 @@ class Selected:
             yield from _joined(lambda rows: self.render_flags(rows, with_uid=with_uid, enabled=enabled), changed)
         self.modseq = max(self.modseq, changes.modseq)
         self._own.clear()
+
+    def _recent(self) -> int:
+        return count(known_of(self.view, self.flags.recent)) if self.flags.recent else 0
 
     def _tells_flags(self, wanted: bool) -> bool:
         if wanted:

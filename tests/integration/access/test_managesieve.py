@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable
@@ -13,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from services.access.limits import Limits
 from shared.operations.scripts import MAX_SCRIPTS
 from tests.integration.access.conftest import ALICE, BOB, PASSWORDS, RunningAccess
+from tests.tools.certificates import trusting_context
 
 SCRIPT = b'require "fileinto";\r\nfileinto "Archive";\r\n'
 BROKEN = b'require "fileinto";\r\nfileinto;\r\nfoo "x";\r\n'
@@ -57,9 +58,7 @@ class SieveClient:
 
     def start_tls(self) -> None:
         assert self.status("STARTTLS").startswith(b"OK")
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self.socket = context.wrap_socket(self.socket)
+        self.socket = trusting_context().wrap_socket(self.socket)
         self.file = self.socket.makefile("rb")
         self.capabilities = self.response()
 
@@ -166,9 +165,7 @@ def test_what_follows_starttls_in_the_clear_is_forgotten(access: RunningAccess) 
     client = connect(access)
     client.send(b'STARTTLS\r\nNOOP "injected"\r\n')
     assert client.response()[-1].startswith(b"OK")
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    client.socket = context.wrap_socket(client.socket)
+    client.socket = trusting_context().wrap_socket(client.socket)
     client.file = client.socket.makefile("rb")
     client.response()
     assert client.status('NOOP "mine"') == b'OK (TAG "mine")'
@@ -176,7 +173,7 @@ def test_what_follows_starttls_in_the_clear_is_forgotten(access: RunningAccess) 
 
 def test_nonsense_ends_a_session(access: RunningAccess) -> None:
     client = connect(access)
-    for _ in range(19):
+    for _ in range(Limits().errors - 1):
         assert client.status("HELLO").startswith(b"NO")
     client.send(b"HELLO\r\n")
     assert client.response()[-1].startswith(b"NO")

@@ -115,6 +115,17 @@ def test_what_is_recent_is_told_with_what_arrives_and_counted_while_it_is_there(
     changes = _changes((4, 0, NOW + 1, 1), (6, 1, NOW + 1, None), modseq=NOW + 1)
     told = b"".join(selected.report(changes, with_expunges=True, has_recent=True))
     assert told == b"* 4 EXPUNGE\r\n* 5 EXISTS\r\n* 2 RECENT\r\n"
+    gone = _changes((1, 0, NOW + 2, 1), modseq=NOW + 2)
+    assert b"".join(selected.report(gone, with_expunges=True)) == b"* 1 EXPUNGE\r\n"
+    gone = _changes((5, 0, NOW + 3, 1), modseq=NOW + 3)
+    assert b"".join(selected.report(gone, with_expunges=False)) == b""
+    assert b"".join(selected.report(_changes(modseq=NOW + 3), with_expunges=True)) == b"* 3 EXPUNGE\r\n* 1 RECENT\r\n"
+
+
+def test_recent_is_among_the_flags() -> None:
+    selected = _selected()
+    selected.gain(((4, 6),))
+    b"".join(selected.report(_changes((4, 0, NOW + 1, 1), (6, 1, NOW + 1, None), modseq=NOW + 1), with_expunges=True))
     assert selected.render_flags([(1, 1, NOW), (6, 1, NOW)]) == (
         b"* 1 FETCH (FLAGS (\\Seen))\r\n* 5 FETCH (FLAGS (\\Seen \\Recent))\r\n"
     )
