@@ -61,8 +61,14 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
-    except (PacketboatError, *_WRONG_PATH) as error:
+    except PacketboatError as error:
         print(f"packetboat: {error}", file=sys.stderr)
+        sys.exit(2)
+    except _WRONG_PATH as error:
+        print(
+            f"packetboat: {error.filename}: {error.strerror}" if error.filename else f"packetboat: {error}",
+            file=sys.stderr,
+        )
         sys.exit(2)
 
 

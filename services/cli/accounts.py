@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.context import DEFAULT_DATA, DataOption
+from services.cli.context import DEFAULT_DATA, DEMO_DOMAIN, DataOption
 from services.cli.operator import AnyOperator, UrlOption, everything, perform
 from services.cli.table import print_table
 from shared.directory.passwords import import_hash, new_password
@@ -98,6 +98,9 @@ def domain_records(
             for row, cell in zip(rows, cells, strict=True)
         ]
     _table(columns, cells)
+    if any(row["value"].endswith(f".{DEMO_DOMAIN}.") for row in rows) and own_name(name) != DEMO_DOMAIN:
+        hint = "set PACKETBOAT_HOSTNAME (or hostname in packetboat.toml) and start again"
+        print(f"the server calls itself by a name that isn't in DNS: {hint}", file=sys.stderr)
     if check and any(row["required"] and row["state"] != "ok" for row in rows):
         raise typer.Exit(1)
 

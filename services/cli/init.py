@@ -13,7 +13,7 @@ from rich.console import Console
 
 from services.cli.certificate import ensure_certificate
 from services.cli.context import DEFAULT_DATA, DEMO_DOMAIN, DataOption, settings_for
-from services.cli.up import demo_accounts, prepare_database
+from services.cli.up import prepare_database
 from shared.config import CommonSettings
 
 SECRETS = ("postgres", "redis")
@@ -51,8 +51,8 @@ async def _init(settings: CommonSettings) -> None:
     if ensure_certificate(settings.certificate, settings.key, [settings.name, "localhost", DEMO_DOMAIN], ["127.0.0.1"]):
         console.print(f"made a self-signed certificate: {settings.certificate}")
     settings.journal.mkdir(parents=True, exist_ok=True)
-    await prepare_database(settings, console)
-    for address, password in demo_accounts(settings.data).items():
+    accounts = await prepare_database(settings, console)
+    for address, password in accounts.items():
         console.print(f"account {address}  password {password}")
     console.print("the stack is prepared")
 

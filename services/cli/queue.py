@@ -189,7 +189,7 @@ def queue_limit(
 ) -> None:
     """Say how many connections a site may have."""
     perform(data, url, lambda operator: operator.throttle(site, connections=connections))
-    print(f"{site}: {connections or 'as many connections as the relay is set to'}")
+    print(f"{site}: {connections or 'as many'} connections{'' if connections else ' as the relay is set to'}")
 
 
 @queue_app.command("workers")

@@ -142,7 +142,7 @@ def _mbox_name(path: Path) -> str:
 
 def _import(data: Path, address: str, sources: list[_Source]) -> None:
     report = _told(_run_import(data, address, sources))
-    print(f"{report.imported} messages imported, {report.present} were there, {report.failed} failed")
+    print(f"{_messages(report.imported)} imported, {report.present} were there, {report.failed} failed")
     if report.without_keywords:
         print(f"{report.without_keywords} without their keywords: their mailbox has as many as it can")
     _finish(report)
@@ -186,7 +186,7 @@ def _export(
     data: Path, address: str, names: list[str] | None, write: Callable[[Exporter, Mailbox], Awaitable[None]]
 ) -> None:
     report = _told(_run_export(data, address, [canonical(name) for name in names or ()], write))
-    print(f"{report.imported} messages exported, {report.present} were there, {report.failed} failed")
+    print(f"{_messages(report.imported)} exported, {report.present} were there, {report.failed} failed")
     if report.without_keywords:
         print(f"{report.without_keywords} without some keywords: a Maildir has room for 26")
     _finish(report)
@@ -245,3 +245,7 @@ def _finish(report: Report) -> None:
         print(f"… and {report.failed - MAX_SHOWN} more", file=sys.stderr)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,9 @@ from services.cli.services import SERVICES
 from services.cli.supervisor import Process, Supervisor
 from services.cli.valkey import valkey_process
 from shared.config import CommonSettings
-from shared.db import Database, Work, connect, load
+from shared.db import Database, Rows, Work, connect, load
 from shared.directory import admin, salts
-from shared.directory.passwords import hash_password, new_password
+from shared.directory.passwords import hash_password, new_password, verify_password
 from shared.errors import ConfigurationError
 from shared.filters.configuration import load_scanners
 
@@ -93,12 +94,12 @@ async def _run(settings: CommonSettings) -> int:
     if settings.tls_sni is None:
         # only a folder that is there at the start is watched
         (settings.data / "tls" / "sni").mkdir(parents=True, exist_ok=True)
-    await prepare_database(settings, console)
+    accounts = await prepare_database(settings, console)
     services = _chosen_services()
     processes = [] if settings.redis_url else [valkey_process(settings.data)]
     processes += [_service_process(service, settings) for service in services]
     supervisor = Supervisor(settings.data, processes, settings.grace_period + 10)
-    return await supervisor.run(lambda: _print_table(console, settings, services))
+    return await supervisor.run(lambda: _print_table(console, settings, services, accounts))
 
 
 def _chosen_services() -> list[str]:
@@ -118,14 +119,30 @@ def _service_process(service: str, settings: CommonSettings) -> Process:
     return Process.service(service, {"PACKETBOAT_HEALTH_LISTEN": health, "PYTHONUNBUFFERED": "1"}, (address, port))
 
 
-async def prepare_database(settings: CommonSettings, console: Console) -> None:
-    """Bring the schema up to date; a database without a domain gets the demo accounts."""
+async def prepare_database(settings: CommonSettings, console: Console) -> dict[str, str]:
+    """Bring the schema up to date; a database without a domain gets the demo accounts.
+
+    Return the passwords of demo accounts that are as they were made.
+    """
     database = await connect(settings.sql, migrate=True)
     try:
         if not await database.read(admin.list_domains):
             await _create_demo(database, settings.data, console)
+        demo = demo_accounts(settings.data)
+        return {address: demo[address] for address in demo if await _is_as_made(database, address, demo[address])}
     finally:
         await database.close()
+
+
+async def _is_as_made(database: Database, address: str, password: str) -> bool:
+    """Whether an account was neither removed nor disabled nor given another password."""
+
+    def credentials() -> Work[Rows]:
+        rows = yield sql.credentials(address=address)
+        return rows
+
+    stored = [row["hash"] for row in await database.read(credentials) if row["enabled"]]
+    return any([await asyncio.to_thread(verify_password, one, password) for one in stored])
 
 
 async def _create_demo(database: Database, data: Path, console: Console) -> None:
@@ -157,7 +174,7 @@ def demo_accounts(data: Path) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines() if " " in line)
 
 
-def _print_table(console: Console, settings: CommonSettings, services: list[str]) -> None:
+def _print_table(console: Console, settings: CommonSettings, services: list[str], accounts: Mapping[str, str]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("service")
     table.add_column("listens on")
@@ -167,7 +184,7 @@ def _print_table(console: Console, settings: CommonSettings, services: list[str]
             where = "  ".join(_place(address, port + settings.port_base) for address in addresses)
             table.add_row(f"{service}: {listener}", where)
     console.print(table)
-    for address, password in demo_accounts(settings.data).items():
+    for address, password in accounts.items():
         console.print(f"account {address}  password {password}")
     console.print(f"logs in {settings.data / 'log'}; Ctrl-C stops")
     print("ready", flush=True)
