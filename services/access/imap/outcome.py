@@ -37,7 +37,8 @@ def rejected(text: bytes, code: bytes | None = None) -> Outcome:
     return Outcome(Condition.BAD, text, code)
 
 
-EXPUNGED = refused(b"Some of the messages have been expunged", response.EXPUNGEISSUED)
+# imaptest knows a FETCH or STORE of what others have expunged by "have been deleted"
+EXPUNGED = refused(b"Some of the messages have been deleted and expunged", response.EXPUNGEISSUED)
 READ_ONLY = refused(b"The mailbox is read-only", response.CANNOT)
 BROKEN = refused(b"Internal error, see the server's log", response.SERVERBUG)
 
