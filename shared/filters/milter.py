@@ -10,7 +10,7 @@ from shared.filters.configuration import MilterConfig
 from shared.filters.endpoint import Endpoint, Streams
 from shared.filters.failure import ScanFailed
 from shared.milter import command
-from shared.milter.limits import BODY_CHUNK, MAX_MODIFICATIONS, MAX_REPLACED
+from shared.milter.limits import BODY_CHUNK, MAX_MODIFICATIONS, MAX_PROGRESS, MAX_REPLACED
 from shared.milter.options import Options, Stage, Steps, agree, offer
 from shared.milter.packet import MilterError, Packet, PacketReader
 from shared.milter.reply import (
@@ -152,8 +152,6 @@ class MilterConversation:
         self._out.append(command.END_OF_MESSAGE.encode())
         while True:
             reply = await self._reply()
-            if reply is Answer.PROGRESS:
-                continue
             if isinstance(reply, Answer | ReplyCode):
                 ending.answer = reply
                 return ending
@@ -183,19 +181,21 @@ class MilterConversation:
             if len(self._out) > 64 or len(packet.data) > READ // 2:
                 await self._flush()
             return Answer.CONTINUE
-        while True:
-            reply = await self._reply()
-            if reply is Answer.PROGRESS:
-                continue
-            if isinstance(reply, Answer | ReplyCode):
-                return reply
-            raise ScanFailed(f"{self._config.address}: a change before the end of the message")
+        reply = await self._reply()
+        if isinstance(reply, Answer | ReplyCode):
+            return reply
+        raise ScanFailed(f"{self._config.address}: a change before the end of the message")
 
     async def _reply(self) -> Reply:
-        try:
-            return parse_reply(await self._next())
-        except MilterError as error:
-            raise ScanFailed(f"{self._config.address}: {error}") from None
+        """Return what it says, once it has asked for no more time."""
+        for _ in range(MAX_PROGRESS):
+            try:
+                reply = parse_reply(await self._next())
+            except MilterError as error:
+                raise ScanFailed(f"{self._config.address}: {error}") from None
+            if reply is not Answer.PROGRESS:
+                return reply
+        raise ScanFailed(f"{self._config.address}: nothing but progress")
 
     async def _next(self) -> Packet:
         try:

@@ -17,6 +17,7 @@ import pytest
 
 from shared.message.envelope import Lane
 from shared.message.verdict import Action
+from shared.milter.limits import MAX_PROGRESS
 from tests.integration.mta.conftest import PASSWORDS, RunningMta
 from tests.tools import daemons
 
@@ -181,6 +182,17 @@ def test_a_refusal_before_the_recipients_is_the_reply_to_mail(
             assert client.mail("a@out.test") == (554, b"5.7.9 Not you")
             assert client.mail("a@out.test")[0] == 554
     assert mta.accepted() == []
+
+
+def test_a_milter_that_only_asks_for_more_time_is_down(start: Callable[[str], RunningMta]) -> None:
+    with fake_milter(one(b"E", *[(b"p", b"")] * (MAX_PROGRESS + 1))) as server:
+        mta = start(milter(server.address, 'when_down = "tempfail"\n'))
+        with smtplib.SMTP("127.0.0.1", mta.mx) as client, pytest.raises(smtplib.SMTPDataError, match="451"):
+            client.send_message(message(), "a@out.test", ["alice@a.test"])
+    with fake_milter(one(b"E", *[(b"p", b"")] * (MAX_PROGRESS - 1), (b"a", b""))) as server:
+        mta = start(milter(server.address, 'when_down = "tempfail"\n'))
+        with smtplib.SMTP("127.0.0.1", mta.mx) as client:
+            client.send_message(message(), "a@out.test", ["alice@a.test"])
 
 
 def test_a_refused_recipient_is_left_out(start: Callable[[str], RunningMta]) -> None:
