@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.access.pop3.readahead import ReadAhead
-from shared.errors import MailFailure
+from shared.errors import MailFailure, PacketboatError
 from shared.imap.mailbox_name import INBOX
 from shared.pop3 import command as commands
 from shared.pop3 import response
@@ -132,7 +132,13 @@ async def _conclude(session: Pop3Session, account: Account | None) -> bytes:
     if not await claim.hold():
         return response.err(b"Another session has the mailbox", response.IN_USE)
     session.claim = claim
-    await _open(session, account.id)
+    try:
+        await _open(session, account.id)
+    except PacketboatError:
+        session.claim = None
+        await claim.give_up()  # the client may try again on this connection
+        raise
+    claim.attend(session.desk.clean_up)
     session.account = account
     return response.ok(b"%d messages" % session.maildrop.count)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from redis.asyncio import Redis
 
-from services.access.pop3.claim import CLAIM_TIME, RENEWAL, Claim
+from services.access.pop3 import claim as module
+from services.access.pop3.claim import CLAIM_TIME, RENEWAL, SILENCE, Claim
 from shared.queue.connection import connect
 from shared.queue.lease import NamedLease
 
@@ -44,6 +48,27 @@ async def test_an_abandoned_session_loses_it_to_the_next(redis: Redis) -> None:
     assert await first.hold(), "not asked again so soon"
     clock.now += RENEWAL
     assert not await first.hold()
+
+
+async def test_a_connected_client_may_be_silent_for_a_while(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RENEWAL", 0.05)
+    tasks: set[asyncio.Task[None]] = set()
+    clock = Clock()
+    first, second = (Claim(NamedLease(redis, KEY, ttl=0.5), clock) for _ in range(2))
+    assert await first.hold()
+    first.attend(lambda work: tasks.add(asyncio.create_task(work)))
+    await asyncio.sleep(1.0)
+    assert not await second.hold()
+    clock.now += SILENCE
+    await asyncio.sleep(1.0)
+    assert await second.hold()
+    clock.now += RENEWAL
+    assert not await first.hold()
+    await first.give_up()
+    await asyncio.sleep(0.1)
+    number = len(tasks)
+    await asyncio.sleep(0.2)
+    assert len(tasks) == number, "nothing is renewed any more"
 
 
 async def test_a_silent_session_goes_on_if_nobody_came(redis: Redis) -> None:
