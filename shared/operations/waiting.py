@@ -107,9 +107,7 @@ class Wanted:
             if value.startswith("@"):
                 wanted = wanted.plus(f"lower(p.{column}) LIKE :{column} ESCAPE '!'", **{column: like(value)[:-1]})
             elif value:
-                wanted = wanted.plus(
-                    f"p.{column} IN (:{column}...)", **{column: sorted({value, getattr(self, column)})}
-                )
+                wanted = wanted.plus(f"lower(p.{column}) = :{column}", **{column: value})
         if self.reason:
             wanted = wanted.plus("lower(p.reason) LIKE :reason ESCAPE '!'", reason=like(self.reason))
         if actor.domains is not None:

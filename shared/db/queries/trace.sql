@@ -17,9 +17,17 @@ SELECT * FROM ledger WHERE message_id = :message_id ORDER BY at DESC LIMIT :limi
 SELECT * FROM pending WHERE message_id = :message_id ORDER BY first_at DESC LIMIT :limit
 
 -- name: ledger_of_address
+-- Each side by its index, newest first: an address may have a million rows.
 SELECT * FROM (
-  SELECT * FROM ledger WHERE lower(recipient) = :address UNION SELECT * FROM ledger WHERE lower(sender) = :address
+  SELECT * FROM (SELECT * FROM ledger WHERE lower(recipient) = :address ORDER BY at DESC LIMIT :limit) AS received
+  UNION
+  SELECT * FROM (SELECT * FROM ledger WHERE lower(sender) = :address ORDER BY at DESC LIMIT :limit) AS sent
 ) AS found ORDER BY at DESC LIMIT :limit
 
 -- name: pending_of_address
-SELECT * FROM pending WHERE lower(recipient) = :address OR lower(sender) = :address ORDER BY first_at DESC LIMIT :limit
+-- Entry ids are in the order of acceptance.
+SELECT * FROM (
+  SELECT * FROM (SELECT * FROM pending WHERE lower(recipient) = :address ORDER BY entry DESC LIMIT :limit) AS received
+  UNION
+  SELECT * FROM (SELECT * FROM pending WHERE lower(sender) = :address ORDER BY entry DESC LIMIT :limit) AS sent
+) AS found ORDER BY entry DESC LIMIT :limit

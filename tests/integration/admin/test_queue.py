@@ -184,3 +184,15 @@ async def test_what_operators_set_outlives_redis(stack: Stack) -> None:
     reading.cancel()
     assert throttles.connections("mx.b.test") == 2 and throttles.connections("other") == 20
     assert [one.stopped for one in await stack.office.sites.stats()] == [True]
+
+
+async def test_addresses_are_found_without_regard_to_case(stack: Stack) -> None:
+    token = await stack.token()
+    envelope = await stack.accept("You@C.test", sender="Me@A.test")
+    await stack.defer(envelope)
+    for query in ("recipient=you@c.TEST", "sender=me@a.test", "recipient=@c.test"):
+        found = (await stack.call("GET", f"/queue?state=waiting&{query}", token)).json()["items"]
+        assert [one["entry"] for one in found] == [envelope.id]
+    for what in ("you@c.test", "me@a.test"):
+        events = (await stack.call("GET", f"/trace?what={what}", token)).json()
+        assert {event["entry"] for event in events} == {envelope.id}
