@@ -18,7 +18,7 @@ from shared.journal.reader import Reader, Span
 from shared.journal.reader import RecordUnavailable as RecordUnavailable
 from shared.journal.reference import Reference
 from shared.mailbox.errors import MessageGone
-from shared.mailbox.rows import PREFIX, REFERENCE
+from shared.mailbox.rows import BLOB_ID, PREFIX, REFERENCE, SIZE
 from shared.message.body import SectionText, locate, select_fields
 
 STREAM_CHUNK = 256 * 1024  # octets of a long literal in memory at a time
@@ -52,20 +52,20 @@ class Content:
     def extent(self, row: Row, path: Sequence[int] = (), text: SectionText = SectionText.WHOLE) -> Extent | None:
         """Say where a section lies, None if there is none such; for header fields, where the header does."""
         if not path and text is SectionText.WHOLE:
-            return Extent(0, row["size"])
+            return Extent(0, row[SIZE])
         span = locate(row["parts"], path, text)
         if span is None:
             return None
-        prefix = len(row["prefix"])
+        prefix = len(row[PREFIX])
         return Extent(0, prefix + span.length) if span.prefixed else Extent(prefix + span.start, span.length)
 
     async def read(self, row: Row) -> bytes:
         """Return a whole message, verified."""
-        return await self._attempt(row, lambda ref: row["prefix"] + self._reader.read(ref))
+        return await self._attempt(row, lambda ref: row[PREFIX] + self._reader.read(ref))
 
     async def pread(self, row: Row, start: int, length: int) -> bytes:
         """Return up to `length` octets from `start` on, fewer only at the message's end."""
-        return await self._attempt(row, lambda ref: _pread(self._reader, row["prefix"], ref, start, length))
+        return await self._attempt(row, lambda ref: _pread(self._reader, row[PREFIX], ref, start, length))
 
     async def section(
         self,
@@ -83,7 +83,7 @@ class Content:
 
     async def stream(self, row: Row, start: int, length: int) -> AsyncGenerator[bytes, None]:
         """Yield octets in chunks, for literals of any length with bounded memory."""
-        end = min(start + length, row["size"])
+        end = min(start + length, row[SIZE])
         for position in range(start, end, STREAM_CHUNK):
             yield await self.pread(row, position, min(STREAM_CHUNK, end - position))
 
@@ -132,7 +132,7 @@ class Content:
     ) -> list[bytes | RecordUnavailable | None]:
         results: list[bytes | RecordUnavailable | None] = [None] * len(rows)
         wanted = [(index, extent) for index, extent in enumerate(extents) if extent is not None]
-        prefixes = [rows[index]["prefix"] for index, _ in wanted]
+        prefixes = [rows[index][PREFIX] for index, _ in wanted]
         spans = [
             Span(reference_of(rows[index]), max(extent.start - len(prefix), 0), _beyond(extent, len(prefix)))
             for (index, extent), prefix in zip(wanted, prefixes, strict=True)
@@ -158,13 +158,13 @@ class Content:
     async def _again(self, row: Row, failure: RecordUnavailable, read: Callable[[Reference], bytes]) -> bytes | Failure:
         try:
             reference = await self._reload(row, failure)
-            return bytes(row["prefix"]) + await asyncio.to_thread(read, reference)
+            return bytes(row[PREFIX]) + await asyncio.to_thread(read, reference)
         except (RecordUnavailable, MessageGone) as again:
             return again
 
     async def _reload(self, row: Row, failure: RecordUnavailable | None = None) -> Reference:
         """Return where the record lies now; MessageGone if no row refers to it any more."""
-        reference = await self._database.read(find_reference, row["blob_id"])
+        reference = await self._database.read(find_reference, row[BLOB_ID])
         if reference is None:
             raise MessageGone("The message was expunged") from failure
         return reference

@@ -2,14 +2,15 @@
 
 A row is a sequence (unpack it) and a mapping by column name. Its first columns are always
 `uid, flags, modseq, internal_date, size`; `COLUMNS` says what each further wish adds, in this order.
-`Want.BRIEF`, alone, stops after the flags.
+`Want.BRIEF`, alone, stops after the flags. `Want.BRIEF`, `Want.WHOLE` and `Want.PLACES`, alone, may come as
+sequences only: their columns have the places that are named below.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from enum import Flag, auto
 from functools import lru_cache
 from typing import TypeAlias
@@ -96,6 +97,7 @@ SIZE = BASE_COLUMNS.index("size")
 PREFIX = len(BASE_COLUMNS) + COLUMNS[Want.CONTENT].index("prefix")
 REFERENCE = slice(PREFIX + 2, PREFIX + 9)  # segment to large
 PLACE = slice(PREFIX + 2, PREFIX + 6)  # segment, position, length, body
+BLOB_ID = PREFIX + 1
 LARGE = PREFIX + 8
 HEADER_SIZE = PREFIX + 9
 
@@ -109,6 +111,8 @@ _SOURCES = {
 _OF_MESSAGE = frozenset({"prefix", "blob_id", "saved_at"})
 
 _ARRAYS = {Engine.SQLITE: "json_group_array", Engine.POSTGRES: "json_agg"}
+
+_PACKED = (Want.WHOLE, Want.PLACES)
 
 Fetched: TypeAlias = AsyncGenerator[Rows, None]
 
@@ -133,7 +137,7 @@ async def fetch_rows(database: Database, mailbox_id: int, ranges: Iterable[Range
             begin = time.perf_counter()
             statement = _chunk(mailbox_id, piece, low, limit, want, database.engine)
             rows = await (database.scan(_only, statement) if is_slow else database.query(statement))
-            rows = _unpacked(rows) if want is Want.BRIEF else rows
+            rows = _unpacked(rows) if _is_packed(want, database.engine) else rows
             is_slow = time.perf_counter() - begin > SLOW
             if rows:
                 yield rows
@@ -179,18 +183,27 @@ def _query(want: Want, listed: bool, engine: Engine) -> Query:
     if not listed:
         which = "m.uid BETWEEN :low AND :high ORDER BY m.uid LIMIT :limit"
     text = f"SELECT {', '.join(columns)} FROM {tables} WHERE m.mailbox_id = :mailbox_id AND {which}"
-    if want is Want.BRIEF:
-        text = _packed(text, engine)
+    if _is_packed(want, engine):
+        text = _packed(text, [name.split(" AS ")[-1].split(".")[-1] for name in columns], engine)
     return Query(f"fetch_{want.value}_{'in' if listed else 'between'}", text)
 
 
-def _packed(text: str, engine: Engine) -> str:
-    """Have a query of uid and flags answer in one row, for SQLite gives up the interpreter's lock for each."""
-    array = _ARRAYS[engine]
-    return f"SELECT {array}(uid) AS uids, {array}(flags) AS flags FROM ({text}) AS chunk"
+def _is_packed(want: Want, engine: Engine) -> bool:
+    return want is Want.BRIEF or (engine is Engine.SQLITE and want in _PACKED)
+
+
+def _packed(text: str, names: Sequence[str], engine: Engine) -> str:
+    """Have a query answer in one row that has an array for each column.
+
+    SQLite gives up the interpreter's lock for each row: so it works in one go, beside a thread that has the lock.
+    """
+    arrays = [f"{_ARRAYS[engine]}({'hex(prefix)' if name == 'prefix' else name})" for name in names]
+    return f"SELECT {', '.join(arrays)} FROM ({text}) AS chunk"
 
 
 def _unpacked(packed: Rows) -> Rows:
-    """Return (uid, flags) rows; the arrays have the subquery's order, and are null of nothing on PostgreSQL."""
-    uids, flags = packed[0]
-    return list(zip(orjson.loads(uids or "[]"), orjson.loads(flags or "[]"), strict=True))
+    """Return tuples for rows; the arrays have the subquery's order, and are null of nothing on PostgreSQL."""
+    columns = [orjson.loads(array or "[]") for array in packed[0]]
+    if len(columns) > PREFIX:
+        columns[PREFIX] = list(map(bytes.fromhex, columns[PREFIX]))
+    return list(zip(*columns, strict=True))

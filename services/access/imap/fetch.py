@@ -149,16 +149,17 @@ async def _read_bodies(
 ) -> AsyncIterator[tuple[Sequence[Row], _Bodies | None]]:
     """Yield rows with their sections, column by column; a long message comes alone and without.
 
-    The next rows aren't read before these bodies are: SQLite here and the journal in a thread would only wait for each
-    other at the interpreter's lock.
+    The next rows are read meanwhile only if they come packed: otherwise SQLite here and the journal in a thread would
+    only wait for each other at the interpreter's lock.
     """
-    mailbox_id = session.the_selected().mailbox_id
-    async for rows in session.desk.messages.fetch_rows(mailbox_id, ranges, plan.want):
-        for batch in _batches(rows, len(plan.sections)):
-            if batch[0][SIZE] >= STREAM_FROM:
-                yield batch, None
-            else:
-                yield batch, [await _read_section(session, batch, section) for section in plan.sections]
+    rows_of = session.desk.messages.fetch_rows(session.the_selected().mailbox_id, ranges, plan.want)
+    async with aclosing(ahead(rows_of) if plan.want is Want.WHOLE else rows_of) as chunks:
+        async for rows in chunks:
+            for batch in _batches(rows, len(plan.sections)):
+                if batch[0][SIZE] >= STREAM_FROM:
+                    yield batch, None
+                else:
+                    yield batch, [await _read_section(session, batch, section) for section in plan.sections]
 
 
 def _batches(rows: Sequence[Row], sections: int) -> Iterator[Sequence[Row]]:
@@ -251,19 +252,19 @@ async def _show_long(
 ) -> None:
     """Show one message, its octets in pieces; once they are announced only closing can end them early."""
     selected = session.the_selected()
-    number = selected.view.sequence(row["uid"])
+    number = selected.view.sequence(row[0])
     if number is None:
         return
     await session.learn_keywords((row,))
-    session.write(HEADS[plan.uid_only] % (row["uid"] if plan.uid_only else number))
+    session.write(HEADS[plan.uid_only] % (row[0] if plan.uid_only else number))
     for place, item in enumerate(plan.items):
         session.write(b" " if place else b"")
         if isinstance(item, FetchItem):
             session.write(render_item(plan, item, row, selected.flags))
         else:
             await _send_whole(session, row, item, decoded)
-    if row["uid"] in told:
-        session.write(b" " + response.item(b"FLAGS", *selected.flags.render_all((row["uid"],), (row["flags"],))))
+    if row[0] in told:
+        session.write(b" " + response.item(b"FLAGS", *selected.flags.render_all((row[0],), (row[1],))))
     session.write(response.FETCH_END)
     progress.shown += 1
 
