@@ -43,13 +43,15 @@ class Project:
         self.name = f"packetboat-test-{number}"
         self.port_base = 10_000 + 1000 * number
         self.world4, self.world6 = f"{WORLD4}.{10 + number}", f"{WORLD6}::{10 + number}"
+        self.net4 = f"172.30.{100 + number}"
         self.tls = ssl._create_unverified_context()
         self.env = {
             "COMPOSE_PROJECT_NAME": self.name,
             "COMPOSE_FILE": ":".join(str(file) for file in FILES),
             "PACKETBOAT_PUBLISH6": "::",
             "PACKETBOAT_VERSION": version,
-            "PACKETBOAT_NET4": f"172.30.{100 + number}",
+            "PACKETBOAT_NET4": self.net4,
+            "PACKETBOAT_TRUSTED_NETWORKS": f'["{self.net4}.1/32"]',  # this machine, for LMTP
             "PACKETBOAT_NET6": f"fd25:587:{100 + number}",
             "PACKETBOAT_RESOLVER_CONFIG": str(FOLDER / "resolver.d"),
             "PACKETBOAT_HOSTNAME": f"mail.host{number}.test",
@@ -79,7 +81,7 @@ class Project:
     def wait_healthy(self, timeout: float = START_TIME) -> None:
         """Wait until what runs for long is healthy; AssertionError with the state if it isn't in time."""
         deadline = time.monotonic() + timeout
-        while sick := [row for row in self.state() if row["Health"] not in ("healthy", "") or not _is_well(row)]:
+        while sick := [row for row in self.state() if not _is_well(row)]:
             if time.monotonic() > deadline:
                 names = [f"{row['Name']}: {row['State']} {row['Health']}" for row in sick]
                 raise AssertionError(f"{names}\n{self.compose('logs', '--tail', '20')}")
@@ -198,4 +200,4 @@ def entry_of(message: bytes) -> str:
 def _is_well(row: Mapping[str, str]) -> bool:
     if row["Service"] in ("init", "secrets", "cli"):
         return row["State"] == "exited"
-    return row["State"] == "running"
+    return (row["State"], row["Health"]) == ("running", "healthy")

@@ -96,6 +96,16 @@ def test_only_the_proxy_is_believed(stack: Project) -> None:
     assert "220 " in said and ("500" in said or "503" in said or "502" in said), (mta, said)
 
 
+def test_lmtp_is_for_this_host_and_those_who_are_trusted(stack: Project) -> None:
+    """As docs/containers.md tells an MTA on the host to reach it; a neighbour that nobody named is turned away."""
+    with smtplib.LMTP(f"{stack.net4}.2", 10024, timeout=30) as lmtp:
+        lmtp.ehlo("postfix.test")
+        entry = send(lmtp, "somebody@remote0.test", ACCOUNTS[2])
+    assert b"with LMTP" in wait_for(stack, entry, ACCOUNTS[2])
+    code = "import socket; print(socket.create_connection(('proxy', 10024), 10).makefile('rb').readline())"
+    assert "b'5" in stack.engine.run("exec", stack.containers("access")[0], "python", "-c", code)
+
+
 def test_redis_and_postgres_are_out_of_reach(stack: Project) -> None:
     """Neither another project's container nor anything on the public networks gets an answer from them."""
     for service, port in (("redis", 6379), ("postgres", 5432)):
