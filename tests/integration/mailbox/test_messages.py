@@ -39,6 +39,23 @@ async def test_append_and_fetch(world):
     assert (text["subject"], text["message_id"]) == ("x", "<1@a.test>")
 
 
+async def test_rows_that_come_packed_are_those_that_do_not(world, monkeypatch):
+    monkeypatch.setattr("shared.mailbox.rows.BRIEF_CHUNK", 7)
+    await world.deliver(*(world.job() for _ in range(30)))
+    inbox = await world.inbox()
+    largest = (1 << 63) - 1
+    await world.append(inbox, FlagSet(SEEN, tuple(b"k%d" % number for number in range(55))))
+    ranges = [(1, 2), (5, 4_000_000_000)]
+    base = [tuple(row) for row in await fetch(world, inbox.id, ranges)]
+    brief = [tuple(row) for row in await fetch(world, inbox.id, ranges, Want.BRIEF)]
+    assert brief == [row[:2] for row in base] and largest >> 2 < brief[-1][1] <= largest
+    content = [tuple(row) for row in await fetch(world, inbox.id, ranges, Want.CONTENT)]
+    assert [tuple(row) for row in await fetch(world, inbox.id, ranges, Want.WHOLE)] == [row[:14] for row in content]
+    assert [tuple(row) for row in await fetch(world, inbox.id, ranges, Want.PLACES)] == [row[:15] for row in content]
+    for want in (Want.BRIEF, Want.WHOLE, Want.PLACES):
+        assert await fetch(world, inbox.id, [(40, 50)], want) == []
+
+
 async def test_fetch_takes_any_ranges(world):
     await world.deliver(*(world.job() for _ in range(30)))
     inbox = await world.inbox()

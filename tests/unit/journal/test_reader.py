@@ -90,6 +90,21 @@ async def test_one_bad_record_spoils_no_batch(writer: Writer, tmp_path: Path, en
     assert found[4] == b"4" * 500
 
 
+async def test_messages_are_cut_out_of_a_stretch(
+    writer: Writer, tmp_path: Path, envelope: MakeEnvelope, large_ref: tuple[Reference, bytes]
+) -> None:
+    refs = [large_ref[0], *[await writer.append(envelope(), b"%d" % n * 500) for n in range(5)]]
+    for ref, place in ((refs[2], refs[2].body + 3), (refs[3], refs[3].offset + 30)):
+        _damage(open_path(tmp_path, ref.segment), place)
+    reader = Reader(tmp_path)
+    data = reader.stretch(refs[1].segment, refs[1].offset, refs[-1].offset + refs[-1].length - refs[1].offset)
+    found = reader.cut(data, refs[1].offset, refs[1:])
+    assert [isinstance(x, RecordUnavailable) for x in found] == [False, True, True, False, False]
+    assert (found[0], found[-1]) == (b"0" * 500, b"4" * 500)
+    whole = reader.stretch(refs[0].segment, refs[0].offset, refs[0].length)
+    assert reader.cut(whole, refs[0].offset, refs[:1]) == [reader.read(refs[0])]
+
+
 async def test_open_segments_are_not_kept_open(writer: Writer, tmp_path: Path, envelope: MakeEnvelope) -> None:
     descriptors = Descriptors()
     reader = Reader(tmp_path, descriptors=descriptors)
