@@ -43,10 +43,7 @@ def records_of(domain: str, hostname: str) -> list[Record]:
     """Return what a domain whose mail is ours should publish."""
     host = f"{hostname.rstrip('.')}."
     why = "mail programs find the server (RFC 6186, 8314, 5804)"
-    services = [
-        Record(f"{name}._tcp.{domain}", "SRV", f"0 1 {port} {host}", why)
-        for name, port in SERVICES.items()
-    ]
+    services = [Record(f"{name}._tcp.{domain}", "SRV", f"0 1 {port} {host}", why) for name, port in SERVICES.items()]
     return [
         Record(domain, "MX", f"10 {host}", "other servers find us", required=True),
         Record(domain, "TXT", "v=spf1 mx -all", "who may send in its name (RFC 7208)", required=True),
