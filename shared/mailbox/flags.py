@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from shared.db import Work
 from shared.imap.flags import DELETED, SEEN, FlagSet, Keywords
@@ -71,6 +72,13 @@ def store(
     if tally.changed:
         yield sql.count_flags(mailbox_id=mailbox_id, modseq=modseq, unseen=tally.unseen, deleted=tally.deleted)
     return tally.result(keywords, modseq if tally.changed else mailbox.modseq)
+
+
+def changes_nothing(rows: Iterable[Any], mode: StoreMode, system: int, settable: int = ALL_FLAGS) -> bool:
+    """Say whether `store` of flags that aren't keywords would leave (uid, flags, modseq) rows as they are."""
+    keep, add = _masks(mode, system & settable)
+    keep |= ALL_FLAGS & ~settable
+    return all(flags == flags & keep | add for _, flags, _ in rows)
 
 
 def find_unchanged(

@@ -18,8 +18,9 @@ from shared.mailbox import transfer, usage
 from shared.mailbox.appending import Appended, Appender, NewMessage, append_all, replace
 from shared.mailbox.blobs import NewBlob, sql
 from shared.mailbox.errors import NoSuchMailbox
-from shared.mailbox.flags import ALL_FLAGS, FlagChange, StoreMode, find_unchanged, store
+from shared.mailbox.flags import ALL_FLAGS, FlagChange, StoreMode, changes_nothing, find_unchanged, store
 from shared.mailbox.keywords import keywords_of
+from shared.mailbox.keywords import sql as flag_sql
 from shared.mailbox.mailbox import Mailbox, find, find_by_id
 from shared.mailbox.mailbox import sql as mailbox_sql
 from shared.mailbox.rows import Fetched, Want, fetch_rows
@@ -168,9 +169,11 @@ class Messages:
         ranges, limits = tuple(ranges), (unchanged_since, known, settable)
         if not flags.keywords and 0 < count(ranges) <= FEW:
             uids = tuple(iterate(ranges))
-            unchanged = await self._database.read(find_unchanged, mailbox_id, uids, mode, flags.system, *limits)
-            if unchanged is not None:
-                return unchanged
+            rows = await self._database.query(flag_sql.flags_in(mailbox_id=mailbox_id, uids=uids))
+            if changes_nothing(rows, mode, flags.system, settable):
+                unchanged = await self._database.read(find_unchanged, mailbox_id, uids, mode, flags.system, *limits)
+                if unchanged is not None:
+                    return unchanged
         done = await self._database.write_relaxed(store, mailbox_id, ranges, mode, flags, self._now(), *limits)
         self._announce((account_id,))
         return done
