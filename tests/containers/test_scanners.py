@@ -122,7 +122,9 @@ def test_without_clamd_mail_waits_and_without_rspamd_it_passes(scanned: Project)
 
 def in_mailbox(client: imaplib.IMAP4, mailbox: str, entry: str) -> bool:
     """Whether an entry's message is in a mailbox."""
-    client.select(mailbox, readonly=True)
+    _, (count, *_) = client.select(mailbox, readonly=True)
+    if not int(count or b"0"):
+        return False
     _, answers = client.fetch("1:*", "(BODY.PEEK[HEADER])")
     return entry in {entry_of(answer[1]) for answer in answers if isinstance(answer, tuple)}
 
