@@ -63,9 +63,9 @@ def _failures(report: Path) -> list[str]:
 
 
 def _id(case: ElementTree.Element) -> str:
-    """`tests.unit.a.test_b` and `test_c[x]` as pytest's `tests/unit/a/test_b.py::test_c[x]`."""
-    path = case.get("classname", "").replace(".", "/")
-    return f"{path}.py::{case.get('name', '')}"
+    """`tests.unit.a.test_b` and `test_c[x]` as pytest's `tests/unit/a/test_b.py::test_c[x]`; or a whole file."""
+    path, name = case.get("classname", "").replace(".", "/"), case.get("name", "")
+    return f"{path}.py::{name}" if path else f"{name.replace('.', '/')}.py"
 
 
 def _side_by_side(processes: int) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.running import running
 from tests.e2e.sessions import eventually, fetch, imap, pop3, quoted, search, wait_for
+from tests.tools.imap_value import QUOTED_BY_GRAMMAR, Value, parse_value
 from tests.tools.stack import Stack
 
 ALICE, BOB = "alice@packetboat.test", "bob@packetboat.test"
@@ -190,46 +191,13 @@ def read_everywhere(stack: Stack, entry: str) -> bytes:
     return data
 
 
-def items_of(answer: list[object]) -> dict[str, object]:
+def items_of(answer: list[object]) -> dict[str, Value]:
     """A FETCH response's items; AssertionError where it doesn't follow the grammar."""
     wire = b"".join(part[0] + b"\r\n" + part[1] if isinstance(part, tuple) else part for part in answer)  # type: ignore[operator]
-    values, end = _value(wire, wire.index(b"("))
+    values, end = parse_value(wire, wire.index(b"("), QUOTED_BY_GRAMMAR)
     assert isinstance(values, list)
     assert wire[end:].strip() == b""
     return {bytes(name).decode(): value for name, value in zip(values[::2], values[1::2], strict=True)}
-
-
-_ATOM = re.compile(rb"[^\s()\"{]+")
-_QUOTED = re.compile(rb'"((?:[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]|\\["\\])*)"')
-_LITERAL = re.compile(rb"\{(\d+)\}\r\n")
-
-
-def _value(wire: bytes, at: int) -> tuple[object, int]:
-    """The value at a place, and where it ends; lists may be as deep as they like."""
-    stack: list[list[object]] = []
-    while True:
-        value: object
-        if wire[at : at + 1] == b" ":
-            at += 1
-            continue
-        if wire[at : at + 1] == b"(":
-            stack.append([])
-            at += 1
-            continue
-        if wire[at : at + 1] == b")":
-            value, at = stack.pop(), at + 1
-        elif match := _QUOTED.match(wire, at):
-            value, at = match[1], match.end()
-        elif match := _LITERAL.match(wire, at):
-            at = match.end() + int(match[1])
-            value = wire[match.end() : at]
-        else:
-            match = _ATOM.match(wire, at)
-            assert match, wire[at : at + 80]
-            value, at = match[0], match.end()
-        if not stack:
-            return value, at
-        stack[-1].append(value)
 
 
 @pytest.mark.parametrize("name", READABLE)

@@ -5,21 +5,14 @@ python -m tests.tools.fidelity HOST-PORT-OF-OURS HOST-PORT-OF-THE-OTHER      (bo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from tests.integration.access.wire import Client
-
-Value: TypeAlias = "bytes | list[Value] | None"
+from tests.tools.imap_value import Value, parse_value
 
 MAX_SECTIONS = 400  # of one message that are compared
 MAX_ITEMS = 50  # of one FETCH
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_LITERAL = re.compile(rb"~?\{(\d+)\}\r\n")
-_ATOM = re.compile(rb"[^\s()\"{]*\[[^\]]*\](?:<\d+>)?|[^\s()\"{]+")
 _ITEMS = ("ENVELOPE", "BODYSTRUCTURE", "BODY", "RFC822.SIZE", "BODY[]", "BODY[HEADER]", "BODY[TEXT]")
 
 
@@ -129,31 +122,3 @@ def _name(part: Value, path: tuple[int, ...], found: list[str]) -> None:
                 _walk(inner, path, found)
             else:
                 _name(inner, (*path, 1), found)
-
-
-def parse_value(wire: bytes, at: int) -> tuple[Value, int]:
-    """The value at a place of a response, and where it ends."""
-    stack: list[list[Value]] = []
-    while True:
-        value: Value
-        if wire[at : at + 1] == b" ":
-            at += 1
-            continue
-        if wire[at : at + 1] == b"(":
-            stack.append([])
-            at += 1
-            continue
-        if wire[at : at + 1] == b")":
-            value, at = stack.pop(), at + 1
-        elif match := _QUOTED.match(wire, at):
-            value, at = _ESCAPE.sub(rb"\1", match[1]), match.end()
-        elif match := _LITERAL.match(wire, at):
-            at = match.end() + int(match[1])
-            value = wire[match.end() : at]
-        else:
-            match = _ATOM.match(wire, at)
-            assert match, wire[at : at + 80]
-            value, at = None if match[0].upper() == b"NIL" else match[0], match.end()
-        if not stack:
-            return value, at
-        stack[-1].append(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import ssl
 import statistics
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from tests.bench.scenarios.sides import (
     tuned_mdbox,
 )
 from tests.bench.server import Endpoint, Server
+from tests.tools.certificates import trusting_context
 
 LOGIN_CLIENTS = 50
 APPEND_CLIENTS = 20
@@ -56,7 +56,7 @@ def prepare_small(server: Server, setting: Setting) -> None:
 def measure_login(row: str, tls: bool, server: Server, setting: Setting) -> Samples:
     """Complete sessions (connect, login, select, logout) per second, after each account has logged in once."""
     server.start()
-    endpoint, context = (server.imaps, _client_context()) if tls else (server.imap, None)
+    endpoint, context = (server.imaps, trusting_context()) if tls else (server.imap, None)
     converse((_session(address) for address in ACCOUNTS), endpoint, LOGIN_CLIENTS, tls=context)
     done = itertools.count()
     with Meter(server, setting.work) as meter:
@@ -109,13 +109,6 @@ def _logins_accepted(endpoint: Endpoint, address: str) -> int:
         accepted += connection.recv(4096).split(b"\r\n")[-2].startswith(b"a OK")
         connection.close()
     return accepted
-
-
-def _client_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 # append

@@ -16,9 +16,9 @@ from tests.bench.drivers.conversations import Conversation, hold_open
 from tests.bench.drivers.imap import GREETING, load, login_line, ok
 from tests.bench.peers.dovecot import Dovecot, DovecotProfile, MailFormat
 from tests.bench.scenario import Better, Row, Sample, Samples, Scenario, Setting
-from tests.bench.scenarios.imap_clients import _client_context
 from tests.bench.scenarios.sides import packetboat
 from tests.bench.server import Server
+from tests.tools.certificates import trusting_context
 from tests.tools.processes import proportional_memory, tree
 
 MAIL_SIZE = 2000
@@ -54,7 +54,7 @@ def _measure(row: str, tls: bool, server: Server, setting: Setting) -> Samples:
     addresses = itertools.cycle(ACCOUNTS[: setting.sizes.idle_accounts])
     count = setting.sizes.idle_connections
     idling = (_idle(next(addresses)) for _ in range(count))
-    held = hold_open(idling, server.imaps if tls else server.imap, tls=_client_context() if tls else None)
+    held = hold_open(idling, server.imaps if tls else server.imap, tls=trusting_context() if tls else None)
     time.sleep(HIBERNATE_SECONDS)
     processes = tree(server.roots())
     after = proportional_memory(processes)

@@ -6,7 +6,6 @@ import base64
 import imaplib
 import re
 import shutil
-import ssl
 import subprocess
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ import pytest
 from tests.integration.access.conftest import ALICE, PASSWORDS, RunningAccess
 from tests.integration.access.messages import HELLO
 from tests.integration.access.wire import Client
+from tests.tools.certificates import trusting_context
 
 LARGE = 3 * 1024 * 1024
 
@@ -38,7 +38,7 @@ def test_starttls_then_login(start_access: Callable[..., RunningAccess]) -> None
     assert "LOGINDISABLED" in client.capabilities
     with pytest.raises(imaplib.IMAP4.error, match="PRIVACYREQUIRED"):
         client.login(ALICE, PASSWORDS[ALICE])
-    client.starttls(_context())
+    client.starttls(trusting_context())
     assert "AUTH=PLAIN" in client.capabilities
     assert "STARTTLS" not in client.capabilities
     client.login(ALICE, PASSWORDS[ALICE])
@@ -49,13 +49,13 @@ def test_what_comes_before_the_handshake_is_forgotten(access: RunningAccess) -> 
     client = access.connect()
     client.send(b"a STARTTLS\r\nb LOGIN alice@a.test wonderland\r\n")
     assert client.line() == b"a OK Begin TLS now"
-    tls = _context().wrap_socket(client.socket, server_hostname="mail.a.test")
+    tls = trusting_context().wrap_socket(client.socket, server_hostname="mail.a.test")
     tls.sendall(b"c NOOP\r\n")
     assert tls.recv(1000) == b"c OK Completed\r\n"
 
 
 def test_implicit_tls(access: RunningAccess) -> None:
-    client = imaplib.IMAP4_SSL("127.0.0.1", access.imaps, ssl_context=_context())
+    client = imaplib.IMAP4_SSL("127.0.0.1", access.imaps, ssl_context=trusting_context())
     client.login(ALICE, PASSWORDS[ALICE])
     for _ in range(3):
         client.append("INBOX", None, None, b"Subject: x\r\n\r\n" + b"y" * LARGE)
@@ -189,13 +189,6 @@ def _forget_message(uid: int):  # type: ignore[no-untyped-def]
     from shared.db import Query
 
     yield Query("forget_for_good", "DELETE FROM message WHERE uid = :uid")(uid=uid)
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def test_wire_client_reads_literals(access: RunningAccess) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import poplib
 import shutil
-import ssl
 import subprocess
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.integration.access.conftest import ALICE, PASSWORDS, RunningAccess
 from tests.integration.access.messages import HELLO
+from tests.tools.certificates import trusting_context
 
 LARGE = b"Subject: large\r\n\r\n" + b"".join(b"." * (n % 70 + 1) + b"\r\n" for n in range(80_000))
 
@@ -56,7 +56,7 @@ def test_stls(start_access: Callable[..., RunningAccess]) -> None:
     assert "USER" not in client.capa()
     with pytest.raises(poplib.error_proto, match="STLS"):
         client.user(ALICE)
-    client.stls(_context())
+    client.stls(trusting_context())
     assert "SASL" in client.capa()
     client.user(ALICE)
     client.pass_(PASSWORDS[ALICE])
@@ -65,7 +65,7 @@ def test_stls(start_access: Callable[..., RunningAccess]) -> None:
 
 def test_large_message_in_pieces(access: RunningAccess) -> None:
     access.deliver(LARGE)
-    client = poplib.POP3_SSL("127.0.0.1", access.pop3s, context=_context())
+    client = poplib.POP3_SSL("127.0.0.1", access.pop3s, context=trusting_context())
     client.user(ALICE)
     client.pass_(PASSWORDS[ALICE])
     assert b"\r\n".join(client.retr(1)[1]) + b"\r\n" == b"Delivered-To: alice@a.test\r\n" + LARGE
@@ -93,10 +93,3 @@ def test_curl(access: RunningAccess) -> None:
     url = f"pop3://127.0.0.1:{access.pop3}/1"
     fetched = subprocess.run([*base, url], capture_output=True, check=True, timeout=20)
     assert fetched.stdout.endswith(HELLO)
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

@@ -17,7 +17,7 @@ from shared.errors import ConfigurationError
 from shared.listener import Listener
 from shared.net import Endpoint, bind
 from shared.tls import TlsContexts, describe_tls
-from tests.tools.certificates import self_signed
+from tests.tools.certificates import self_signed, trusting_context
 
 
 class Clock:
@@ -46,8 +46,7 @@ def put(folder: Path, domain: str, *, named: str | None = None) -> None:
 
 def offered(contexts: TlsContexts, name: str | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> str:
     """The subject that a client gets who asks for a name, in a handshake in memory."""
-    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client_context.check_hostname, client_context.verify_mode = False, ssl.CERT_NONE
+    client_context = trusting_context()
     client_context.minimum_version = client_context.maximum_version = version
     a, b = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context.wrap_bio(a, b, server_hostname=name)
