@@ -78,6 +78,7 @@ class Supervisor:
                 if process.socket is not None:
                     await self._until_ready([process])
             watch = asyncio.create_task(self._watch())
+            watch.add_done_callback(self._watch_ended)
             await self._until_ready(self._processes)
             if not self._stop.is_set():
                 on_ready()
@@ -104,14 +105,32 @@ class Supervisor:
         process.due = 0.0
 
     async def _watch(self) -> None:
-        """Restart what died; keep the list of processes and the log files in order."""
+        """Restart what died; keep the list of processes and the log files in order.
+
+        What a full disk or a want of processes forbids is tried again: nobody else would restart anything.
+        """
+        trouble = ""
         while True:
-            for process in self._processes:
-                if not process.alive:
-                    self._restart(process)
-            self._write_processes()
-            self._rotate_logs()
+            try:
+                self._look()
+                trouble = ""
+            except OSError as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    print(f"packetboat up: {trouble}; trying again", file=sys.stderr, flush=True)
             await asyncio.sleep(POLL)
+
+    def _look(self) -> None:
+        for process in self._processes:
+            if not process.alive:
+                self._restart(process)
+        self._write_processes()
+        self._rotate_logs()
+
+    def _watch_ended(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled():
+            self._failure = self._failure or f"nobody watches the processes any more: {watch.exception()!r}"
+            self._stop.set()
 
     def _restart(self, process: Process) -> None:
         status = process.popen.returncode if process.popen else None
