@@ -3,6 +3,7 @@
 Transactions that wait together are committed together: each runs in its own savepoint of one
 BEGIN IMMEDIATE, so one fsync serves them all and a failing one takes no other with it. Processes
 take turns (shared.db.turn), and what is asked for while another one writes joins the next group.
+The fsync comes after the turn (shared.db.wal); a transaction's caller hears of it after the fsync.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from shared.db.database import Conflict, DatabaseUnavailable, Rows, Work
 from shared.db.migrations import migrations
-from shared.db.statement import Engine, Statement
+from shared.db.statement import Engine, Statement, load
 from shared.db.timing import SCAN, WRITE
 from shared.db.turn import Turn
+from shared.db.wal import WalSync, is_first_of_boot, mark_boot
 from shared.errors import ConfigurationError
 
 P = ParamSpec("P")
@@ -33,7 +35,10 @@ BUSY_TIMEOUT = 20.0  # seconds to wait for another process's transaction
 GROUP_LIMIT = 128  # transactions committed together
 SCAN_THREADS = 2
 CHECKPOINT_PAGES = 4_000  # of the WAL, 16 MB: who commits beyond copies them into the file, and fsyncs it
+SEEN_UIDS = 100_000  # left out in each mailbox after a boot: more than can be seen before they are on the disk
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "lustre"})
+
+sql = load("restoration")
 
 
 class SqliteDatabase:
@@ -57,6 +62,7 @@ class SqliteDatabase:
             await asyncio.to_thread(migrate_file, path)
         elif not path.exists():
             raise ConfigurationError(f"there is no database at {path}: run `packetboat up` or `packetboat init`")
+        await asyncio.to_thread(_begin_boot, path)
         return cls(path)
 
     async def write(self, work: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -109,7 +115,7 @@ class _Writer:
     def __init__(self, path: Path) -> None:
         self._connection = _open(path, readonly=False)
         self._turn = Turn(path)
-        self._durable = True
+        self._sync: WalSync[_Job] = WalSync(path, lambda: _open(path, readonly=False), _tell)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sql-write", daemon=True)
         self._thread.start()
@@ -123,6 +129,7 @@ class _Writer:
     def close(self) -> None:
         self._jobs.put(None)
         self._thread.join()
+        self._sync.close()
         self._connection.close()
         self._turn.close()
 
@@ -139,7 +146,12 @@ class _Writer:
                 failure = _translate(error)
                 for job in group:
                     job.error = job.error or failure
-            _resolve(group)
+                _resolve(group)
+                continue
+            if any(job.durable for job in group):
+                self._sync.put(group)
+            else:
+                _resolve(group)
 
     def _gather(self, group: list[_Job]) -> bool:
         """Add the jobs that wait; return whether the writer is to close after them."""
@@ -152,7 +164,6 @@ class _Writer:
 
     def _commit(self, group: list[_Job]) -> None:
         try:
-            self._set_durable(any(job.durable for job in group))
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 self._run_job(job, alone=len(group) == 1)
@@ -176,14 +187,17 @@ class _Writer:
         if not alone:
             self._connection.execute("RELEASE job")
 
-    def _set_durable(self, durable: bool) -> None:
-        if durable != self._durable:
-            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._durable = durable
-
     def _rollback(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _tell(jobs: list[_Job], failure: OSError | None) -> None:
+    """Hand the results over; what may not be on the disk failed."""
+    if failure is not None:
+        for job in jobs:
+            job.error = job.error or _translate(failure)
+    _resolve(jobs)
 
 
 def _resolve(group: list[_Job]) -> None:
@@ -214,13 +228,35 @@ def _open(path: Path, *, readonly: bool) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA synchronous=NORMAL")  # WalSync sees to the rest
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-16384")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     if readonly:
         connection.execute("PRAGMA query_only=ON")
     return connection
+
+
+def _begin_boot(path: Path) -> None:
+    """Leave out UIDs that may have been seen and not saved when the machine last stopped."""
+    connection = _open(path, readonly=False)
+    try:
+        if not is_first_of_boot(connection):
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        if is_first_of_boot(connection):
+            mark_boot(connection)
+            _drive(connection, _leave_out(time.time_ns() // 1000))
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise _translate(error) from error
+    finally:
+        connection.close()
+
+
+def _leave_out(now: int) -> Work[None]:
+    yield sql.raise_accounts(step=SEEN_UIDS)
+    yield sql.raise_mailboxes(step=SEEN_UIDS, now=now)
 
 
 def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:

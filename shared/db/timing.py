@@ -10,4 +10,4 @@ SECONDS = Histogram(
     ["kind"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10),
 )
-WRITE, READ, SCAN = (SECONDS.labels(kind) for kind in ("write", "read", "scan"))
+WRITE, SYNC, READ, SCAN = (SECONDS.labels(kind) for kind in ("write", "sync", "read", "scan"))
