@@ -20,6 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 POOL_SIZE = 8  # connections per process
+IDLE_TIME = 30.0  # seconds until a connection that nobody uses is closed, and the memory of its backend freed
 CONNECT_TIMEOUT = 10.0  # seconds
 COMMAND_TIMEOUT = 60.0  # seconds
 DEADLOCK_RETRIES = 8
@@ -55,6 +56,7 @@ class PostgresDatabase:
                 url,
                 min_size=1,
                 max_size=POOL_SIZE,
+                max_inactive_connection_lifetime=IDLE_TIME,
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=COMMAND_TIMEOUT,
                 statement_cache_size=512,

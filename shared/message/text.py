@@ -25,7 +25,9 @@ MAX_RAW_SEARCH_BYTES = 1024 * 1024
 
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 # What a message without any of these says, it says in plain octets.
-_ENCODED = (b"base64", b"quoted-printable", b"=?", b"utf-16", b"utf-7", b"utf-32", b"\x1b", b"~{")
+_ENCODED_WORD = b"=?"
+_OPAQUE = (b"base64", b"utf-16", b"utf-7", b"utf-32", b"\x1b", b"~{")
+_ENCODED = (b"quoted-printable", _ENCODED_WORD, *_OPAQUE)
 
 
 def contains_text(data: Octets, needle: str, *, headers: bool = True) -> bool:
@@ -93,7 +95,7 @@ def _contains_plainly(data: Octets, needle: str) -> bool | None:
         return None
     needle, lowered = needle.lower(), data.lower()
     if _has_marks(lowered):
-        return None
+        return True if _is_quoted_plainly(lowered, needle.encode()) else None
     if needle.encode() in lowered:
         return True
     if not data.isascii():
@@ -102,3 +104,11 @@ def _contains_plainly(data: Octets, needle: str) -> bool | None:
     if not all(word.encode() in lowered for word in words):
         return False
     return None if words != [needle] else False  # its words are there: perhaps a line is folded between them
+
+
+def _is_quoted_plainly(lowered: bytes, needle: bytes) -> bool:
+    """Whether a body, of which at most quoted-printable was made, has a text that is the same in it."""
+    body = lowered.find(b"\n\r\n")
+    if body < 0 or b"=" in needle or lowered.find(needle, body) < 0:
+        return False
+    return lowered.find(_ENCODED_WORD, body) < 0 and not any(mark in lowered for mark in _OPAQUE)

@@ -13,21 +13,22 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.db import Database, Rows, Work, load
 from shared.directory.directory import find_domain
 from shared.directory.directory import sql as directory_sql
 from shared.errors import ConfigurationError
 from shared.managesieve.command import CommandError, check_name
+from shared.managesieve.limits import AFTER_LOGIN
 from shared.operations.actor import Actor, AlreadyThere, NotFound
 from shared.operations.audit import note
-from shared.sieve import SieveError, check
-from shared.sieve.host import LANGUAGE
-from shared.sieve.limits import DEFAULT
+
+if TYPE_CHECKING:
+    from shared.sieve import SieveError
 
 MAX_SCRIPTS = 50  # of one owner and place
-MAX_SCRIPT_BYTES = DEFAULT.script_bytes
+MAX_SCRIPT_BYTES = AFTER_LOGIN.literal
 MAX_BYTES = 1024 * 1024  # octets of all scripts of one owner and place
 
 sql = load("scripts")
@@ -162,9 +163,15 @@ async def check_script(content: bytes) -> None:
     """BadScript with everything that is wrong with a script, by this server's language; QuotaReached."""
     if len(content) > MAX_SCRIPT_BYTES:
         raise QuotaReached("size", f"a script has at most {MAX_SCRIPT_BYTES} octets")
-    errors = await asyncio.to_thread(check, content, language=LANGUAGE)
-    if errors:
+    if errors := await asyncio.to_thread(_errors, content):
         raise BadScript(errors)
+
+
+def _errors(content: bytes) -> Sequence[SieveError]:
+    from shared.sieve import check  # 5 MB that the API needs for this alone
+    from shared.sieve.host import LANGUAGE
+
+    return check(content, language=LANGUAGE)
 
 
 def own_name(text: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from shared.operations.scripts import MAX_SCRIPT_BYTES
 from shared.sieve import LANGUAGE, check
+from shared.sieve.limits import DEFAULT
 
 
 def test_several_errors_in_one_script() -> None:
@@ -191,3 +193,8 @@ def test_everything_is_announced() -> None:
 
 def test_any_case_is_taken() -> None:
     assert check('REQUIRE "fileinto"; IF Header :IS "a" "b" { FileInto "x"; } ELSE { KEEP; }') == []
+
+
+def test_what_is_kept_can_be_checked() -> None:
+    """The same limit on either side: one of them is where this package isn't imported."""
+    assert DEFAULT.script_bytes == MAX_SCRIPT_BYTES
