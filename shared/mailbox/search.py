@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from shared.mailbox.content import Content, Failure, RecordUnavailable, Row
 from shared.mailbox.rows import HEADER_SIZE, LARGE, PLACE, PREFIX, SIZE
@@ -20,6 +20,9 @@ from shared.message.collation import casemap
 from shared.message.header import decode_words, iterate_fields, unfold
 from shared.message.prefilter import Prefilter, prefilter
 from shared.message.text import contains_text
+
+if TYPE_CHECKING:
+    from shared.message.octets import Octets
 
 STRETCH_BYTES = 1024 * 1024  # octets of a segment filtered at a time, unless a single record is longer
 STRETCH_GAP = 64 * 1024  # octets between two records that are cheaper read than skipped
@@ -168,22 +171,33 @@ def _candidates(stretch: _Stretch, data: bytes, filters: Sequence[Prefilter]) ->
     return [rows[at] for at in sorted(hits)]
 
 
-def _hits(found: Prefilter, data: bytes, stretch: _Stretch) -> Iterator[int]:
+def _hits(found: Prefilter, data: Octets, stretch: _Stretch) -> Iterator[int]:
     """Yield the places of the records in whose messages something is found; copies have the same record.
 
-    What begins in a record's header, numbers and JSON, says nothing about its message.
+    What begins in a record's header, numbers and JSON, says nothing about its message. Where one header is found, most
+    are, by the digits that their times have in common: then they are all painted over.
     """
-    at, starts = 0, stretch.starts
+    at, starts, is_painted = 0, stretch.starts, False
     while (match := found.search(data, at)) is not None:
         following = bisect_right(starts, starts[0] + match.start())
         body = stretch.bodies[following - 1] - starts[0]
         if match.start() < body:
             at = body
+            if not is_painted:
+                data, is_painted = _painted(data, stretch), True
             continue
         yield from range(bisect_left(starts, starts[following - 1]), following)
         if following == len(starts):
             return
         at = starts[following] - starts[0]
+
+
+def _painted(data: Octets, stretch: _Stretch) -> bytearray:
+    """Return a stretch in which the records' headers say nothing."""
+    painted = bytearray(data)
+    for start, body in zip(stretch.starts, stretch.bodies, strict=True):
+        painted[start - stretch.starts[0] : body - stretch.starts[0]] = bytes(body - start)
+    return painted
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:

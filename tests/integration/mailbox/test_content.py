@@ -23,6 +23,7 @@ from shared.mailbox.messages import Want
 from shared.mailbox.search import Scope, TextKey, TextSearch
 from shared.message.body import SectionText
 from shared.message.envelope import Envelope, Kind
+from shared.message.prefilter import prefilter
 from shared.message.rendered import render
 from shared.message.text import contains_text
 from tests.bench.corpus import corpus
@@ -224,6 +225,24 @@ async def test_search_is_what_each_message_says_of_itself(post):
     for text in ("quarterdeck", "xylophagous", "arterdec", "größer", "the ledger so", "письмо", "base64", "ou", ""):
         expected = {uid for uid, mail in enumerate(mails, 1) if contains_text(mail, text)}
         assert await search.text_matches(rows, text) == expected, text
+
+
+async def test_what_all_headers_of_records_have_is_passed_over_at_once(post, monkeypatch):
+    for number in range(30):
+        await post.deliver(b"Subject: %d\r\n\r\n" % number + (b"received_at\r\n" if number == 17 else b"x\r\n"))
+    looked: list[int] = []
+
+    class Counting:
+        def __init__(self, text):
+            self._filter = prefilter(text)
+
+        def search(self, data, start=0):
+            looked.append(start)
+            return self._filter.search(data, start)
+
+    monkeypatch.setattr("shared.mailbox.search.prefilter", Counting)
+    assert await TextSearch(post.content).text_matches(await post.rows(), "received_at") == {18}
+    assert len(looked) <= 5  # headers, prefix, the message; not 30
 
 
 async def test_search_of_many_messages(post, capsys):
