@@ -17,6 +17,8 @@ from shared.net import peer_ip
 from shared.sasl.mechanisms import offered
 from shared.tls import channel_bindings
 
+JOINED = 1024  # octets of a piece on average, below which one copy of all costs less than a vector
+
 
 class Goodbye(Enum):
     """Why the server ends a session."""
@@ -172,8 +174,12 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def write_all(self, pieces: list[bytes]) -> None:
-        """Send many pieces without joining them."""
-        if not self._closing:
+        """Send many pieces, long ones without a copy of all; TLS would make a record of each."""
+        if self._closing:
+            return
+        if self.is_tls or sum(map(len, pieces)) < JOINED * len(pieces):
+            self._transport.write(b"".join(pieces))
+        else:
             self._transport.writelines(pieces)
 
     @property

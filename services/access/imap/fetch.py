@@ -119,7 +119,7 @@ async def _show_rows(
         known, numbers = number_rows(selected.view, rows, plan.uid_only)
         progress.shown += len(known)
         await session.learn_keywords(known)
-        session.write(render(plan, known, numbers, selected.flags, (), told))
+        session.write_all(render(plan, known, numbers, selected.flags, (), told))
         await session.connection.drain()
 
 
@@ -137,7 +137,7 @@ async def _show_bodies(
             if len(known) == len(rows):
                 progress.shown += len(known)
                 await session.learn_keywords(known)
-                session.write(render(plan, known, numbers, selected.flags, columns, told))
+                session.write_all(render(plan, known, numbers, selected.flags, columns, told))
             await session.connection.drain()
 
 

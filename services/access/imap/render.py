@@ -131,14 +131,14 @@ def render(
     flags: FlagLists,
     bodies: Sequence[Sequence[bytes | None]] = (),
     told: frozenset[int] = frozenset(),
-) -> bytes:
-    """Return the responses for rows with these sequence numbers.
+) -> list[bytes]:
+    """Return the responses for rows with these sequence numbers, in pieces.
 
     `bodies` has a column for each of the plan's sections, None for NIL. The flags of the UIDs in `told` are
     added where FLAGS wasn't asked for.
     """
     if not rows:
-        return b""
+        return []
     columns = tuple(zip(*rows, strict=True)) if told or len(plan.items) > len(plan.sections) else ()
     streams: list[Any] = []
     last = len(plan.segments) - 1
@@ -156,8 +156,8 @@ def render(
         if place != last:
             streams.append(bodies[place] if sizes else [body or b"" for body in bodies[place]])
     if len(streams) == 1:
-        return b"".join(streams[0])
-    return b"".join(chain.from_iterable(zip(*streams, strict=True)))
+        return [b"".join(streams[0])]
+    return list(chain.from_iterable(zip(*streams, strict=True)))
 
 
 def render_item(plan: Plan, item: FetchItem, row: Row, flags: FlagLists) -> bytes:

@@ -152,6 +152,13 @@ class ImapSession:
         """Send octets."""
         self.connection.write(data if self.compression is None else self.compression.deflater.compress(data))
 
+    def write_all(self, pieces: list[bytes]) -> None:
+        """Send octets that are in pieces."""
+        if self.compression is None:
+            self.connection.write_all(pieces)
+        else:
+            self.write(b"".join(pieces))
+
     @property
     def utf8(self) -> bool:
         """Whether mailbox names are UTF-8 in both directions (RFC 6855, RFC 9051)."""

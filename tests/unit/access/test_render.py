@@ -27,7 +27,7 @@ def test_flags_alone_read_no_more_than_they_show() -> None:
     plan = plan_for((FetchItem.UID, FetchItem.FLAGS))
     assert plan.want is Want.BRIEF
     rows = [(7, SEEN), (9, SEEN | FLAGGED)]
-    assert render(plan, rows, [1, 2], FLAGS) == (
+    assert b"".join(render(plan, rows, [1, 2], FLAGS)) == (
         b"* 1 FETCH (UID 7 FLAGS (\\Seen))\r\n* 2 FETCH (UID 9 FLAGS (\\Flagged \\Seen))\r\n"
     )
 
@@ -36,7 +36,7 @@ def test_sections_stand_where_they_were_asked_for() -> None:
     items = (BodySection(b"BODY[1]"), FetchItem.UID, BodySection(b"BODY[2]"))
     rows = [(7, SEEN, 1, 0, 10), (8, 0, 1, 0, 10)]
     bodies = [[b"one", None], [b"", b"100%"]]
-    assert render(plan_for(items), rows, [3, 4], FLAGS, bodies, frozenset((7,))) == (
+    assert b"".join(render(plan_for(items), rows, [3, 4], FLAGS, bodies, frozenset((7,)))) == (
         b"* 3 FETCH (BODY[1] {3}\r\none UID 7 BODY[2] {0}\r\n FLAGS (\\Seen))\r\n"
         b"* 4 FETCH (BODY[1] NIL UID 8 BODY[2] {4}\r\n100%)\r\n"
     )
