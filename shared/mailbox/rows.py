@@ -44,43 +44,12 @@ class Want(Flag):
     BRIEF = auto()  # uid and flags only: a third of the time of BASE
 
 
+_WHOLE = ("prefix", "blob_id", "segment", "position", "length", "body", "inline_size", "record_size", "large")
+_PLACES = (*_WHOLE, "header_size")
 COLUMNS: dict[Want, tuple[str, ...]] = {
-    Want.CONTENT: (
-        "prefix",
-        "blob_id",
-        "segment",
-        "position",
-        "length",
-        "body",
-        "inline_size",
-        "record_size",
-        "large",
-        "header_size",
-        "parts",
-    ),
-    Want.PLACES: (
-        "prefix",
-        "blob_id",
-        "segment",
-        "position",
-        "length",
-        "body",
-        "inline_size",
-        "record_size",
-        "large",
-        "header_size",
-    ),
-    Want.WHOLE: (
-        "prefix",
-        "blob_id",
-        "segment",
-        "position",
-        "length",
-        "body",
-        "inline_size",
-        "record_size",
-        "large",
-    ),
+    Want.CONTENT: (*_PLACES, "parts"),
+    Want.PLACES: _PLACES,
+    Want.WHOLE: _WHOLE,
     Want.ENVELOPE: ("envelope",),
     Want.BODYSTRUCTURE: ("bodystructure",),
     Want.BODY: ("imap_body",),
