@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 from pathlib import Path
 
 from cryptography import x509
@@ -12,12 +11,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from shared.durable import write_file
+
 LIFETIME = datetime.timedelta(days=825)
 
 
 def ensure_certificate(certificate: Path, key: Path, names: list[str], addresses: list[str]) -> bool:
-    """Write a self-signed pair unless there is one; return whether it was made."""
-    if certificate.exists() and key.exists():
+    """Write a self-signed pair unless there is one; return whether it was made. Empty files are none."""
+    if all(path.exists() and path.stat().st_size for path in (certificate, key)):
         return False
     certificate.parent.mkdir(parents=True, exist_ok=True)
     private = ec.generate_private_key(ec.SECP256R1())
@@ -37,18 +38,12 @@ def ensure_certificate(certificate: Path, key: Path, names: list[str], addresses
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(private, hashes.SHA256())
     )
-    _write(
+    write_file(
         key,
         private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ),
         0o600,
     )
-    _write(certificate, made.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_file(certificate, made.public_bytes(serialization.Encoding.PEM))
     return True
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)

@@ -13,6 +13,7 @@ import typer
 
 from shared.config import CommonSettings, load_settings
 from shared.db import Database, connect
+from shared.durable import write_file
 from shared.errors import ConfigurationError
 
 DataOption = Annotated[
@@ -58,9 +59,7 @@ def note_start(data: Path) -> None:
     names = [variable for variable in map(_variable, NOTED) if variable in os.environ]
     path = data / _STARTED
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({name: os.environ[name] for name in names}, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    write_file(path, json.dumps({name: os.environ[name] for name in names}, indent=1))
 
 
 def _recall(data: Path) -> None:

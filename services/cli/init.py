@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from services.cli.certificate import ensure_certificate
 from services.cli.context import DEFAULT_DATA, DEMO_DOMAIN, DataOption, settings_for
 from services.cli.up import prepare_database
 from shared.config import CommonSettings
+from shared.durable import write_file
 
 SECRETS = ("postgres", "redis")
 PASSWORD_OCTETS = 24  # of randomness
@@ -35,10 +35,10 @@ def make_secrets(
         place = folder / server
         place.mkdir(parents=True, exist_ok=True)
         if not (place / "password").exists():
-            _write(place / "password", secrets.token_urlsafe(PASSWORD_OCTETS) + "\n")
+            write_file(place / "password", secrets.token_urlsafe(PASSWORD_OCTETS) + "\n", READABLE)
             print(f"made the password of {server}")
     password = (folder / "redis" / "password").read_text(encoding="ascii").strip()
-    _write(folder / "redis" / "redis.conf", f"requirepass {password}\n")
+    write_file(folder / "redis" / "redis.conf", f"requirepass {password}\n", READABLE)
 
 
 def init(data: DataOption = DEFAULT_DATA) -> None:
@@ -55,14 +55,3 @@ async def _init(settings: CommonSettings) -> None:
     for address, password in accounts.items():
         console.print(f"account {address}  password {password}")
     console.print("the stack is prepared")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a whole file or none: a server may be started at any time."""
-    draft = path.with_name(f".{path.name}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, READABLE)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

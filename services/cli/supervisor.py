@@ -39,6 +39,7 @@ class Process:
     environment: dict[str, str]
     health: tuple[str, int] | None = None  # where /readyz answers
     socket: Path | None = None  # or the Unix socket that it opens
+    mend: Callable[[str], str] | None = None  # from its last words: puts right why it can't start, and says what it did
     popen: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     due: float = field(default=0.0)
@@ -72,19 +73,19 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         (self._data / "log").mkdir(parents=True, exist_ok=True)
         (self._data / "run").mkdir(parents=True, exist_ok=True)
+        watch = asyncio.create_task(self._watch())
+        watch.add_done_callback(self._watch_ended)
         try:
             for process in self._processes:
                 self._start(process)
                 if process.socket is not None:
                     await self._until_ready([process])
-            watch = asyncio.create_task(self._watch())
-            watch.add_done_callback(self._watch_ended)
             await self._until_ready(self._processes)
             if not self._stop.is_set():
                 on_ready()
             await self._stop.wait()
-            watch.cancel()
         finally:
+            watch.cancel()
             status = await self._drain()
         if self._failure:
             raise ConfigurationError(self._failure)
@@ -122,7 +123,7 @@ class Supervisor:
 
     def _look(self) -> None:
         for process in self._processes:
-            if not process.alive:
+            if process.popen is not None and not process.alive:
                 self._restart(process)
         self._write_processes()
         self._rotate_logs()
@@ -142,6 +143,8 @@ class Supervisor:
         if not process.due:
             process.due = now + RESTART_PAUSE
         elif now >= process.due:
+            if process.mend is not None and (done := process.mend(self._last_line(process))):
+                print(f"packetboat up: {process.name}: {done}", file=sys.stderr, flush=True)
             self._start(process)
 
     async def _until_ready(self, processes: list[Process]) -> None:

@@ -24,6 +24,7 @@ from shared.config import CommonSettings
 from shared.db import Database, Rows, Work, connect, load
 from shared.directory import admin, salts
 from shared.directory.passwords import hash_password, new_password, verify_password
+from shared.durable import write_file
 from shared.errors import ConfigurationError
 from shared.filters.configuration import load_scanners
 
@@ -147,7 +148,7 @@ async def _is_as_made(database: Database, address: str, password: str) -> bool:
 
 async def _create_demo(database: Database, data: Path, console: Console) -> None:
     accounts = {f"{name}@{DEMO_DOMAIN}": new_password() for name in DEMO_ACCOUNTS}
-    _write_demo_file(data / DEMO_FILE, accounts)
+    write_file(data / DEMO_FILE, "".join(f"{address} {password}\n" for address, password in accounts.items()), 0o600)
     secret = await database.write(salts.secret, os.urandom(32))
     hashes = {name: hash_password(password, salts.salt_of(secret, name)) for name, password in accounts.items()}
     await database.write(_demo_rows, hashes, time.time_ns() // 1000)
@@ -158,12 +159,6 @@ def _demo_rows(hashes: dict[str, str], now: int) -> Work[None]:
     yield from admin.add_domain(DEMO_DOMAIN, now)
     for address, password_hash in hashes.items():
         yield from admin.add_account(address, password_hash, now)
-
-
-def _write_demo_file(path: Path, accounts: dict[str, str]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.writelines(f"{address} {password}\n" for address, password in accounts.items())
 
 
 def demo_accounts(data: Path) -> dict[str, str]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 from services.cli.supervisor import Process
 from shared.config import embedded_socket
+
+DAMAGED = "Bad file format reading the append only file"  # as it says before it gives up
+APPENDED = "appendonlydir"
 
 
 def valkey_process(data: Path) -> Process:
@@ -30,4 +35,14 @@ def valkey_process(data: Path) -> Process:
     arguments = [str(get_binary_path())]
     for name, value in options.items():
         arguments += [f"--{name}", value]
-    return Process("redis", arguments, {}, socket=socket)
+    return Process("redis", arguments, {}, socket=socket, mend=partial(set_aside, folder))
+
+
+def set_aside(folder: Path, last_words: str) -> str:
+    """Put a damaged append-only file aside, as a power cut leaves one; the journal and SQL have all that it had."""
+    if DAMAGED not in last_words:
+        return ""
+    aside = folder / f"{APPENDED}.damaged"
+    shutil.rmtree(aside, ignore_errors=True)
+    (folder / APPENDED).rename(aside)
+    return f"its append-only file is damaged and was put aside ({aside}); what waits is found in the journal again"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared import ids
+from shared.durable import sync_folder
 from shared.journal.record import Draft, end_record
 from shared.journal.reference import nonce_of, open_path, sealed_path
 
@@ -141,12 +142,3 @@ def make_durable_folder(folder: Path) -> None:
     """Create a folder and those above it, and make its name durable even if another process made it."""
     folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

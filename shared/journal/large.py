@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from shared.journal.active import FULL, make_durable_folder, sync_folder
+from shared.durable import sync_folder
+from shared.journal.active import FULL, make_durable_folder
 from shared.journal.errors import JournalFailed, JournalFull
 from shared.journal.record import LargeFile
 from shared.journal.reference import large_path

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from shared.journal.active import make_durable_folder, sync_folder
+from shared.durable import sync_folder
+from shared.journal.active import make_durable_folder
 from shared.journal.errors import JournalFull, RecordUnavailable
 from shared.journal.reference import (
     LARGE_FOLDER,

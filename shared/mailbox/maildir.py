@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared.durable import sync_folder as sync_folder
 from shared.imap.flags import FlagSet
 from shared.imap.mailbox_name import INBOX, MAX_DEPTH, SEPARATOR, canonical
-from shared.journal.active import sync_folder as sync_folder
 from shared.mailbox.loose import (
     MAX_MESSAGE,
     SYSTEM_LETTERS,
