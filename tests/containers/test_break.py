@@ -58,6 +58,7 @@ def blows(stack: Project) -> list[tuple[str, Callable[[], object]]]:
         some.append((f"docker kill {name}", lambda name=name: kill(stack, name)))  # type: ignore[misc]
     for service in ("redis", "postgres"):
         some.append((f"restart {service}", lambda service=service: stack.compose("restart", service)))  # type: ignore[misc]
+    some.append(("damage redis", lambda: damage(stack)))
     some.append(("compose restart", lambda: stack.compose("restart", "-t", "40")))
     for service in (*SCALE, "admin", "redis", "postgres", "resolver", "proxy"):
         some.append((f"replace {service}", lambda service=service: replace(stack, service)))  # type: ignore[misc]
@@ -68,6 +69,16 @@ def kill(stack: Project, container: str) -> None:
     """SIGKILL, and a start: after `docker kill` the engine restarts nothing by itself."""
     stack.engine.run("kill", container)
     stack.engine.run("start", container)
+
+
+def damage(stack: Project) -> None:
+    """Octets that say nothing, amid what Redis wrote, as a power cut leaves them."""
+    stack.compose("exec", "-T", "redis", "sh", "-c", "head -c 4096 /dev/zero >> $(ls appendonlydir/*.incr.aof)")
+    time.sleep(1)
+    kill(stack, stack.containers("redis")[0])
+    stack.wait_healthy()
+    logs = stack.compose("logs", "--no-log-prefix", "redis")
+    assert "Successfully truncated AOF" in logs, logs[-3000:]
 
 
 def replace(stack: Project, service: str) -> None:

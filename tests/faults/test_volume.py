@@ -71,6 +71,19 @@ def test_a_torn_tail_and_damage_in_the_middle_cost_only_what_they_hit(data: Path
         assert stack.cli("queue", "list", "--json").strip() == "", "nothing is stuck"
 
 
+def test_a_damaged_append_only_file_is_put_aside(tmp_path: Path) -> None:
+    """As a power cut leaves it: the file has its length, and octets that say nothing."""
+    stack = Stack(tmp_path / "data", env={**ENVIRONMENT, "PACKETBOAT_UP_SERVICES": "mta"})
+    with stack:
+        assert _send(stack, "waits") == 250
+    [appended] = (stack.data / "redis" / "appendonlydir").glob("*.incr.aof")
+    appended.write_bytes(appended.read_bytes() + bytes(4096))
+    stack.env = dict(ENVIRONMENT)
+    with stack:
+        assert "append-only file is damaged and was put aside" in stack.output()
+        _until_found(stack, {"waits"})
+
+
 def _until_readonly(path: Path) -> None:
     """The kernel refuses as long as a segment is open for writing, which idle writers seal."""
     deadline = time.monotonic() + PATIENCE
