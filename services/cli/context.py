@@ -65,9 +65,14 @@ def note_start(data: Path) -> None:
 def _recall(data: Path) -> None:
     os.environ["PACKETBOAT_DATA"] = str(data.absolute())
     path = data / _STARTED
-    if path.exists():
-        for name, value in json.loads(path.read_text(encoding="utf-8")).items():
-            os.environ.setdefault(name, value)
+    if not path.exists() or not (text := path.read_text(encoding="utf-8")):  # a power cut emptied it
+        return
+    try:
+        started = json.loads(text)
+    except ValueError:
+        raise ConfigurationError(f"{path} is damaged: remove it, the next `packetboat up` writes it anew") from None
+    for name, value in started.items():
+        os.environ.setdefault(name, value)
 
 
 def _with_defaults(data: Path) -> CommonSettings:
