@@ -58,13 +58,15 @@ def _run(options: argparse.Namespace, chosen: Sequence[Scenario], work: Path) ->
     failures: list[str] = []
     try:
         _measure(options, chosen, setting, machine, console, results, failures)
-    finally:  # what was measured is shown even if the rest was cut off
+        if not options.only and not options.tiny and not failures:
+            options.save = True
+    finally:  # what was measured is shown, and saved if that was asked for, even if the rest was cut off
         if not options.json:
             Console(width=max(160, console.width)).print(table(results))
         for failure in failures:
             console.print(f"could not be measured: {failure}", markup=False, highlight=False)
-    if options.save or (not options.only and not options.tiny and not failures):
-        _publish(results, machine, setting, options, console)
+        if options.save and results:
+            _publish(results, machine, setting, options, console)
     return 1 if failures else 0
 
 
