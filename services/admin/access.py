@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, HTTPException, Request, Response
@@ -94,17 +95,6 @@ def optional_version(if_match: str | None) -> str | None:
     return if_match.strip().removeprefix("W/").strip('"') or "none"
 
 
-def setting(if_match: str | None, if_none_match: str | None) -> Condition:
-    """Return what setting something is based on: If-None-Match: * makes it, If-Match changes it; else 428."""
-    if if_none_match is not None:
-        return Condition(there=False)
-    if if_match is None:
-        raise HTTPException(
-            428, "say If-None-Match: * to make it, or in If-Match which version you change: its ETag, or *"
-        )
-    return based_on(if_match)
-
-
 def based_on(if_match: str | None) -> Condition:
     """Return what a change of something that is there is based on."""
     return Condition(optional_version(if_match), there=True)
@@ -114,3 +104,47 @@ def tag(response: Response, view: dict[str, Any]) -> dict[str, Any]:
     """Set the ETag of what is answered."""
     response.headers["ETag"] = f'"{view["version"]}"'
     return view
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A PUT, which makes something (If-None-Match: *) or changes it (If-Match)."""
+
+    request: Request
+    response: Response
+    if_match: str | None
+    if_none_match: str | None
+    key: str | None
+
+    @property
+    def condition(self) -> Condition:
+        """What it is based on; 428 if that isn't said."""
+        if self.if_none_match is not None:
+            return Condition(there=False)
+        if self.if_match is None:
+            raise HTTPException(
+                428, "say If-None-Match: * to make it, or in If-Match which version you change: its ETag, or *"
+            )
+        return based_on(self.if_match)
+
+    def once(self, body: dict[str, Any]) -> Once | None:
+        """Return its name if it may be repeated."""
+        return once_of(self.request, self.key, body)
+
+    def answer(self, view: dict[str, Any]) -> dict[str, Any]:
+        """Tell whether something was made, and its ETag."""
+        self.response.status_code = 201 if self.if_none_match else 200
+        return tag(self.response, view)
+
+
+def _setting(
+    request: Request,
+    response: Response,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Setting:
+    return Setting(request, response, if_match, if_none_match, idempotency_key)
+
+
+Set = Annotated[Setting, Depends(_setting)]

@@ -86,6 +86,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def documented_setting(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same of a PUT, which may also make what it sets."""
+    return {**documented(*statuses), 201: {"description": "Created", "model": model}}
+
+
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     if status == 503:

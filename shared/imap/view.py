@@ -118,13 +118,6 @@ class View:
         self.take_expunged_uids()
         return sequences
 
-    def take_expunged_pairs(self) -> list[tuple[int, int]]:
-        """Like `take_expunged`, as (sequence number, UID)."""
-        pairs = list(self.iterate(compact(self._expunged)))
-        pairs.reverse()
-        self.take_expunged_uids()
-        return pairs
-
     def take_expunged_uids(self) -> tuple[Range, ...]:
         """Forget the expunged; return their UIDs (for VANISHED)."""
         if not self._expunged:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from shared.db import Database, Work
 from shared.errors import ConfigurationError
-from shared.operations import scripts
+from shared.operations import clock, scripts
 from shared.operations.actor import Actor, NotFound
 from shared.operations.condition import ANY, Condition
 from shared.operations.directory import version_of
@@ -69,7 +68,7 @@ async def put(
     request: Once | None = None,
 ) -> View:
     """Keep a script, in place of one of the same name; BadScript, QuotaReached, Changed."""
-    name, now = own_name(name), _now()
+    name, now = own_name(name), clock.now()
     await check_script(content)
 
     def keep(owner: Owner) -> Work[None]:
@@ -83,7 +82,7 @@ async def change(
     database: Database, actor: Actor, whose: Whose, name: str, wanted: Change, condition: Condition = ANY
 ) -> View:
     """Rename a script, or make it the active one, or none; NotFound, AlreadyThere, Changed."""
-    new, now = name if wanted.name is None else own_name(wanted.name), _now()
+    new, now = name if wanted.name is None else own_name(wanted.name), clock.now()
 
     def keep(owner: Owner) -> Work[None]:
         if new != name:
@@ -98,7 +97,7 @@ async def deactivate(database: Database, actor: Actor, whose: Whose) -> None:
 
     def work() -> Work[None]:
         owner = yield from whose.owner(actor)
-        yield from scripts.activate_script(owner, "", actor, _now())
+        yield from scripts.activate_script(owner, "", actor, clock.now())
 
     await database.write(work)
 
@@ -110,7 +109,7 @@ async def delete(database: Database, actor: Actor, whose: Whose, name: str, cond
         owner = yield from whose.owner(actor)
         yield from scripts.lock(owner)
         condition.check(_view((yield from scripts.find_script(owner, name))))
-        yield from scripts.delete_script(owner, name, actor, _now())
+        yield from scripts.delete_script(owner, name, actor, clock.now())
 
     await database.write(work)
 
@@ -162,7 +161,3 @@ def _view(row: Any) -> View:
 
 def _error(last: scripts.LastError) -> View:
     return {"at": last.at / 1e6, "entry": last.entry, "error": str(last), "count": last.count}
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

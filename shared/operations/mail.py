@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
 from shared.db import Work
-from shared.operations import kept_scripts, mailboxes, quarantine, retention, targets
+from shared.operations import clock, kept_scripts, mailboxes, quarantine, retention, targets
 from shared.operations.actor import Actor
 from shared.operations.condition import ANY, Condition
 from shared.operations.directory import own_account
@@ -25,7 +24,6 @@ from shared.queue.notify import Publisher
 if TYPE_CHECKING:
     from shared.operations.operator import Office
 
-T = TypeVar("T")
 View = dict[str, Any]
 
 
@@ -112,7 +110,7 @@ class MailOperator:
 
     async def remove_rule(self, account: str, mailbox: str, condition: Condition = ANY) -> View:
         """Forget a rule."""
-        return await self._database.write(retention.remove, self._actor, account, mailbox, _now(), condition)
+        return await self._database.write(retention.remove, self._actor, account, mailbox, clock.now(), condition)
 
     async def expunged(self, account: str, since: int, mailbox: str) -> list[View]:
         """Return how many messages would come back, by mailbox; `since` in Unix microseconds."""
@@ -121,7 +119,9 @@ class MailOperator:
     async def undelete(self, account: str, since: int, mailbox: str) -> list[View]:
         """Bring back what was expunged since then; return how many messages, by mailbox."""
         found = await self._database.read(own_account, self._actor, account)
-        back = await retention.undelete(self._database, self._actor, found.id, found.address, since, _now(), mailbox)
+        back = await retention.undelete(
+            self._database, self._actor, found.id, found.address, since, clock.now(), mailbox
+        )
         await self._wake([found.id])
         return retention.counts(back)
 
@@ -143,7 +143,7 @@ class MailOperator:
 
     async def remove_target(self, whose: str, condition: Condition = ANY) -> View:
         """Forget the target of an account or a domain."""
-        return await self._database.write(targets.remove, self._actor, whose, _now(), condition)
+        return await self._database.write(targets.remove, self._actor, whose, clock.now(), condition)
 
     # Mailboxes, and who shares them
 
@@ -195,7 +195,7 @@ class MailOperator:
         return Page(items, encode_cursor(end))
 
     async def _once(self, request: Once | None, work: Callable[[int], Work[View]]) -> View:
-        now = _now()
+        now = clock.now()
         return await self._database.write(lambda: once(request, work(now), now))
 
     async def _made(self, work: Callable[[int], Work[Made]], request: Once | None = None) -> View:
@@ -215,7 +215,3 @@ class MailOperator:
         if self._office.yard.queue is not None:
             with contextlib.suppress(RedisError, OSError):
                 await Publisher(self._office.yard.queue.redis).publish(accounts)
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from redis.exceptions import RedisError
 
 from shared.db import Database, Rows, Work
 from shared.dns import Resolver
-from shared.operations import audit, directory, queue, sites, tokens
+from shared.operations import audit, clock, directory, queue, sites, tokens
 from shared.operations.actor import Actor, Away
 from shared.operations.bounce import Bounces
 from shared.operations.mail import MailOperator
@@ -78,11 +77,11 @@ class Operator:
 
     async def change_domain(self, name: str, changes: Mapping[str, str], version: str | None = None) -> View:
         """Set its postmaster or catch-all."""
-        return await self._write(directory.change_domain, name, changes, version, _now())
+        return await self._write(directory.change_domain, name, changes, version, clock.now())
 
     async def remove_domain(self, name: str, version: str | None = None) -> None:
         """Remove a domain."""
-        await self._write(directory.remove_domain, name, version, _now())
+        await self._write(directory.remove_domain, name, version, clock.now())
 
     async def records(self, name: str) -> list[View]:
         """Return the DNS records that a domain should publish."""
@@ -124,11 +123,11 @@ class Operator:
             wanted["password_hash"] = await directory.new_hash(
                 self._office.database, address, changes.get("password"), changes.get("password_hash")
             )
-        return await self._write(directory.change_account, address, wanted, version, _now())
+        return await self._write(directory.change_account, address, wanted, version, clock.now())
 
     async def remove_account(self, address: str, *, purge: bool, version: str | None = None) -> None:
         """Remove an account; its mail is purged or kept."""
-        await self._write(directory.remove_account, address, version, _now(), purge=purge)
+        await self._write(directory.remove_account, address, version, clock.now(), purge=purge)
 
     async def add_app_password(
         self, address: str, name: str, password: str | None, password_hash: str | None, request: Once | None = None
@@ -141,7 +140,7 @@ class Operator:
 
     async def remove_app_password(self, address: str, name: str) -> None:
         """Remove an app password."""
-        await self._write(directory.remove_app_password, address, name, _now())
+        await self._write(directory.remove_app_password, address, name, clock.now())
 
     # Aliases
 
@@ -159,15 +158,15 @@ class Operator:
 
     async def add_alias(self, address: str, targets: Sequence[str]) -> View:
         """Add targets to an alias; `@domain` sets a domain's catch-all."""
-        return await self._write(directory.add_alias, address, targets, _now())
+        return await self._write(directory.add_alias, address, targets, clock.now())
 
     async def change_alias(self, address: str, targets: Sequence[str], version: str | None = None) -> View:
         """Replace an alias's targets."""
-        return await self._write(directory.change_alias, address, targets, version, _now())
+        return await self._write(directory.change_alias, address, targets, version, clock.now())
 
     async def remove_alias(self, address: str, target: str = "", version: str | None = None) -> None:
         """Remove an alias, or one target of it."""
-        await self._write(directory.remove_alias, address, target, version, _now())
+        await self._write(directory.remove_alias, address, target, version, clock.now())
 
     # The queue
 
@@ -278,12 +277,8 @@ class Operator:
         return await self._office.database.write(work, self._actor, *args, **named)
 
     async def _create(self, request: Once | None, work: Callable[[int], Work[View]]) -> View:
-        now = _now()
+        now = clock.now()
         return await self._office.database.write(lambda: once(request, work(now), now))
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
 
 
 __all__ = ["Office", "Operator", "Rows", "Selection", "Wanted"]

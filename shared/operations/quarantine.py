@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from shared.journal.reader import Reader
 from shared.journal.reference import Reference
 from shared.mailbox.quarantine import BATCH, give_up, sql
 from shared.message.envelope import Lane
+from shared.operations import clock
 from shared.operations.actor import Actor, NotFound
 from shared.operations.audit import note
 from shared.operations.origin import origin_view
@@ -93,7 +93,7 @@ async def release(database: Database, queue: Queue | None, actor: Actor, wanted:
     """Let messages go on to their recipients, unscanned; return how many recipients. NotFound."""
     count = 0
     async for keys in _batches(database, actor, wanted):
-        rows = await database.write(_release, actor, keys, _now())
+        rows = await database.write(_release, actor, keys, clock.now())
         await _tell(queue, rows)
         count += len(rows)
     return _counted(count, wanted)
@@ -103,7 +103,7 @@ async def delete(database: Database, actor: Actor, wanted: Kept) -> int:
     """Throw messages away; return how many recipients. NotFound."""
     count = 0
     async for keys in _batches(database, actor, wanted):
-        count += len(await database.write(_delete, actor, keys, _now()))
+        count += len(await database.write(_delete, actor, keys, clock.now()))
     return _counted(count, wanted)
 
 
@@ -181,7 +181,3 @@ def _reference(row: Any) -> Reference:
     return Reference(
         row["segment"], row["position"], row["length"], row["body"], row["inline_size"], row["octets"], row["large"]
     )
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

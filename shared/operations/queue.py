@@ -6,7 +6,6 @@ SQL is changed first, Redis told after: without Redis the next sweep reads SQL.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from shared.journal.reader import Reader
 from shared.journal.reference import Reference
 from shared.mailbox.blobs import lock_segments
 from shared.message.envelope import Envelope, Lane
+from shared.operations import clock
 from shared.operations.actor import Actor, NotFound
 from shared.operations.audit import note
 from shared.operations.bounce import Bounces
@@ -95,7 +95,7 @@ async def release(yard: Yard, actor: Actor, selection: Selection) -> int:
 
 async def hold(yard: Yard, actor: Actor, selection: Selection) -> int:
     """Keep recipients until they are released; return how many there were."""
-    now = _now()
+    now = clock.now()
     count = await _act(yard, actor, selection, "hold", "waiting")
     async for item in _fresh(yard, actor, selection):
         if yard.queue is not None:
@@ -158,7 +158,7 @@ async def _act(yard: Yard, actor: Actor, selection: Selection, action: str, stat
     wanted = replace(selection.wanted, state=state or selection.wanted.state)
     count = 0
     async for rows in _rows(yard, actor, Selection(wanted)):
-        count += await yard.database.write(_change_rows, actor, rows, action, str(selection), _now())
+        count += await yard.database.write(_change_rows, actor, rows, action, str(selection), clock.now())
         await _tell(yard.queue, rows, action)
     return count if action == "hold" else _counted(count, selection, "waits for an attempt")
 
@@ -264,7 +264,7 @@ async def _drop_rows(yard: Yard, actor: Actor, rows: Sequence[Any], bounces: Bou
             children[row["entry"], row["recipient"]] = child
             detail["child"] = child.entry
         details.append(detail)
-    gone = await yard.database.write(_give_up, actor, rows, details, _now())
+    gone = await yard.database.write(_give_up, actor, rows, details, clock.now())
     if bounces is not None:
         for key in gone:
             if key in children:
@@ -362,7 +362,3 @@ def _counted(count: int, selection: Selection, does: str) -> int:
     if not count and selection.is_named:
         raise NotFound(f"{selection}: nothing {does} (see `packetboat queue list`)")
     return count
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

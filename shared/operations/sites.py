@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import structlog
 
 from shared.db import Database, Rows, Work, load
 from shared.errors import ConfigurationError
+from shared.operations import clock
 from shared.operations.actor import Actor, NotFound
 from shared.operations.audit import note
 from shared.queue.sites import MAX_NAME, Sites, SiteStats
@@ -75,7 +75,7 @@ async def set_throttle(
         raise ConfigurationError(f"a site's name has 1 to {MAX_NAME} characters")
     if connections is not None and not 0 <= connections <= MAX_CONNECTIONS:
         raise ConfigurationError(f"a site may have 0 to {MAX_CONNECTIONS} connections")
-    row = await database.write(_set, actor, site, paused, connections, time.time_ns() // 1000)
+    row = await database.write(_set, actor, site, paused, connections, clock.now())
     if sites is not None and paused is not None:
         await (sites.pause(site) if paused else sites.resume(site))
     live = {one.site: one for one in await sites.stats()} if sites is not None else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,7 @@ from typing import Any
 from shared.address import AddressError, normalise_domain
 from shared.db import Database, Rows, Work, load
 from shared.errors import ConfigurationError
+from shared.operations import clock
 from shared.operations.actor import Actor, AlreadyThere, NotFound
 from shared.operations.audit import note
 
@@ -78,7 +78,7 @@ class NewToken:
 async def add_token(database: Database, actor: Actor, new: NewToken) -> dict[str, Any]:
     """Make a token; its secret is in what is returned, and nowhere else."""
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    now = time.time_ns() // 1000
+    now = clock.now()
     view = await database.write(_add, actor, _checked(new), hash_token(secret), now)
     return {**view, "token": secret}
 
@@ -90,14 +90,14 @@ async def list_tokens(database: Database) -> list[dict[str, Any]]:
 
 async def revoke_token(database: Database, actor: Actor, name: str) -> None:
     """End a token now; NotFound."""
-    await database.write(_revoke, actor, name, time.time_ns() // 1000)
+    await database.write(_revoke, actor, name, clock.now())
 
 
 async def find_token(database: Database, secret: str) -> Token | None:
     """Return the token of a secret unless it is revoked or expired."""
     if not secret.startswith(PREFIX) or len(secret) > MAX_TOKEN:
         return None
-    now = time.time_ns() // 1000
+    now = clock.now()
     rows = await database.read(_find, hash_token(secret))
     if not rows or rows[0]["revoked_at"] is not None or rows[0]["expires_at"] <= now:
         return None

@@ -10,17 +10,16 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from services.admin.access import (
     IdempotencyKey,
     IfMatch,
-    IfNoneMatch,
+    Set,
     allowed,
     based_on,
     once_of,
     required_version,
-    setting,
     tag,
 )
 from services.admin.mail_models import MailboxChange, MailboxInfo, NewMailbox, NewRights, Rights
 from services.admin.models import TEXT
-from services.admin.problems import documented
+from services.admin.problems import documented, documented_setting
 from services.admin.routes.parameters import CHANGE, CREATE, FIND, REMOVE, MailAddress, MailboxName
 from shared.operations.condition import Condition
 from shared.operations.operator import Operator
@@ -40,7 +39,6 @@ Identifier = Annotated[
     ),
 ]
 OfMailbox = Annotated[str, Query(min_length=1, max_length=1000, pattern=TEXT, examples=["Projects"])]
-MADE: dict[int | str, dict[str, Any]] = {201: {"description": "Created", "model": Rights}}
 
 
 @router.get("/mailboxes", response_model=list[MailboxInfo], responses=documented(*FIND))
@@ -97,25 +95,20 @@ async def list_rights(operator: Reader, address: MailAddress, mailbox: OfMailbox
     return await operator.mail.rights(address, mailbox)
 
 
-@router.put("/rights/{identifier}", response_model=Rights, responses={**documented(*CHANGE), **MADE})
+@router.put("/rights/{identifier}", response_model=Rights, responses=documented_setting(Rights, *CHANGE))
 async def put_rights(
     operator: Writer,
     address: MailAddress,
     identifier: Identifier,
     mailbox: OfMailbox,
     new: NewRights,
-    request: Request,
-    response: Response,
-    if_match: IfMatch = None,
-    if_none_match: IfNoneMatch = None,
-    idempotency_key: IdempotencyKey = None,
+    change: Set,
 ) -> Any:
     """Say what somebody may do in a mailbox: for the first time (If-None-Match: *), or anew (If-Match)."""
-    condition = setting(if_match, if_none_match)
-    once = once_of(request, idempotency_key, {"mailbox": mailbox, "rights": new.rights})
+    condition = change.condition
+    once = change.once({"mailbox": mailbox, "rights": new.rights})
     view = await operator.mail.share(address, mailbox, identifier, new.rights, condition, once)
-    response.status_code = 201 if if_none_match else 200
-    return tag(response, view)
+    return change.answer(view)
 
 
 @router.delete("/rights/{identifier}", status_code=204, responses=documented(*REMOVE))

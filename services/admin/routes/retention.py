@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from services.admin.access import (
-    IdempotencyKey,
     IfMatch,
-    IfNoneMatch,
+    Set,
     allowed,
     based_on,
-    once_of,
-    setting,
     tag,
 )
 from services.admin.mail_models import NewRule, Restored, Rule, RulePage, Undelete
 from services.admin.models import TEXT
-from services.admin.problems import documented
+from services.admin.problems import documented, documented_setting
 from services.admin.routes.parameters import CHANGE, FIND, PAGE, REMOVE, Cursor, Limit, MailAddress, Word
 from shared.operations.operator import Operator
 from shared.operations.tokens import Scope
@@ -30,7 +27,6 @@ MailboxOrUse = Annotated[str, Path(min_length=1, max_length=1000, pattern=TEXT, 
 OfAccount = Annotated[
     str, Query(description='"": the rule of all accounts.', max_length=320, pattern=TEXT, examples=["me@example.org"])
 ]
-MADE: dict[int | str, dict[str, Any]] = {201: {"description": "Created", "model": Rule}}
 
 
 @router.get("/retention", response_model=RulePage, responses=documented(*FIND))
@@ -45,24 +41,19 @@ async def get_rule(operator: Reader, mailbox: MailboxOrUse, response: Response, 
     return tag(response, await operator.mail.rule(account, mailbox))
 
 
-@router.put("/retention/{mailbox:path}", response_model=Rule, responses={**documented(*CHANGE), **MADE})
+@router.put("/retention/{mailbox:path}", response_model=Rule, responses=documented_setting(Rule, *CHANGE))
 async def put_rule(
     operator: Writer,
     mailbox: MailboxOrUse,
     new: NewRule,
-    request: Request,
-    response: Response,
+    change: Set,
     account: OfAccount = "",
-    if_match: IfMatch = None,
-    if_none_match: IfNoneMatch = None,
-    idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Say how many days messages stay: a new rule (If-None-Match: *), or in place of one (If-Match)."""
-    condition = setting(if_match, if_none_match)
-    once = once_of(request, idempotency_key, {"account": account, "days": new.days})
+    condition = change.condition
+    once = change.once({"account": account, "days": new.days})
     view = await operator.mail.put_rule(account, mailbox, new.days, condition, once)
-    response.status_code = 201 if if_none_match else 200
-    return tag(response, view)
+    return change.answer(view)
 
 
 @router.delete("/retention/{mailbox:path}", status_code=204, responses=documented(*REMOVE))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from services.admin.access import (
-    IdempotencyKey,
     IfMatch,
-    IfNoneMatch,
+    Set,
     allowed,
     based_on,
-    once_of,
     required_version,
-    setting,
     tag,
 )
 from services.admin.mail_models import NewScript, Script, ScriptChange, ScriptInfo, Scripts
 from services.admin.models import TEXT
-from services.admin.problems import documented
+from services.admin.problems import documented, documented_setting
 from services.admin.routes.parameters import CHANGE, FIND, REMOVE, Word
 from shared.operations.condition import Condition
 from shared.operations.kept_scripts import Change, Whose
@@ -30,7 +27,6 @@ router = APIRouter(prefix="/scripts", tags=["scripts"])
 Reader = Annotated[Operator, allowed(Scope.MAIL_READ)]
 Writer = Annotated[Operator, allowed(Scope.MAIL_WRITE)]
 ScriptName = Annotated[str, Path(min_length=1, max_length=512, pattern=TEXT, examples=["main"])]
-MADE: dict[int | str, dict[str, Any]] = {201: {"description": "Created", "model": ScriptInfo}}
 
 
 def whose_scripts(
@@ -57,25 +53,20 @@ async def get_script(operator: Reader, whose: Owner, name: ScriptName, response:
     return tag(response, await operator.mail.script(whose, name))
 
 
-@router.put("/{name}", response_model=ScriptInfo, responses={**documented(*CHANGE), **MADE})
+@router.put("/{name}", response_model=ScriptInfo, responses=documented_setting(ScriptInfo, *CHANGE))
 async def put_script(
     operator: Writer,
     whose: Owner,
     name: ScriptName,
     new: NewScript,
-    request: Request,
-    response: Response,
-    if_match: IfMatch = None,
-    if_none_match: IfNoneMatch = None,
-    idempotency_key: IdempotencyKey = None,
+    change: Set,
 ) -> Any:
     """Keep a script that has no errors: a new one (If-None-Match: *), or in place of one (If-Match)."""
-    condition = setting(if_match, if_none_match)
-    once = once_of(request, idempotency_key, {**new.model_dump(), "whose": [whose.account, whose.domain, whose.place]})
+    condition = change.condition
+    once = change.once({**new.model_dump(), "whose": [whose.account, whose.domain, whose.place]})
     content = new.content.encode()
     view = await operator.mail.put_script(whose, name, content, new.active, condition, once)
-    response.status_code = 201 if if_none_match else 200
-    return tag(response, view)
+    return change.answer(view)
 
 
 @router.patch("/{name}", response_model=ScriptInfo, responses=documented(*CHANGE))

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 
 from services.admin.access import (
-    IdempotencyKey,
     IfMatch,
-    IfNoneMatch,
+    Set,
     allowed,
     based_on,
-    once_of,
-    setting,
     tag,
 )
 from services.admin.mail_models import NewTarget, Target, TargetPage
 from services.admin.models import TEXT
-from services.admin.problems import documented
+from services.admin.problems import documented, documented_setting
 from services.admin.routes.parameters import CHANGE, FIND, PAGE, READ, REMOVE, Cursor, Limit
 from shared.operations.operator import Operator
 from shared.operations.targets import make_target
@@ -28,7 +25,6 @@ router = APIRouter(prefix="/targets", tags=["targets"])
 Reader = Annotated[Operator, allowed(Scope.MAIL_READ)]
 Writer = Annotated[Operator, allowed(Scope.TARGETS_WRITE, everywhere=True)]  # commands, paths, other hosts
 AccountOrDomain = Annotated[str, Path(min_length=1, max_length=320, pattern=TEXT, examples=["me@example.org"])]
-MADE: dict[int | str, dict[str, Any]] = {201: {"description": "Created", "model": Target}}
 
 
 @router.get("", response_model=TargetPage, responses=documented(*READ))
@@ -43,23 +39,18 @@ async def get_target(operator: Reader, whose: AccountOrDomain, response: Respons
     return tag(response, await operator.mail.target(whose))
 
 
-@router.put("/{whose}", response_model=Target, responses={**documented(*CHANGE), **MADE})
+@router.put("/{whose}", response_model=Target, responses=documented_setting(Target, *CHANGE))
 async def put_target(
     operator: Writer,
     whose: AccountOrDomain,
     new: NewTarget,
-    request: Request,
-    response: Response,
-    if_match: IfMatch = None,
-    if_none_match: IfNoneMatch = None,
-    idempotency_key: IdempotencyKey = None,
+    change: Set,
 ) -> Any:
     """Send mail elsewhere: a new target (If-None-Match: *), or in place of one (If-Match)."""
-    condition = setting(if_match, if_none_match)
+    condition = change.condition
     target = make_target(new.kind, list(new.place), new.seconds)
-    view = await operator.mail.put_target(whose, target, condition, once_of(request, idempotency_key, new.model_dump()))
-    response.status_code = 201 if if_none_match else 200
-    return tag(response, view)
+    view = await operator.mail.put_target(whose, target, condition, change.once(new.model_dump()))
+    return change.answer(view)
 
 
 @router.delete("/{whose}", status_code=204, responses=documented(*REMOVE))
