@@ -6,7 +6,6 @@ import imaplib
 import json
 import re
 import smtplib
-import ssl
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.containers.engine import REPOSITORY, VERSION, WORLD4, WORLD6, Engine
+from tests.tools.certificates import trusting_context
 
 FOLDER = Path(__file__).parent
 FILES = (REPOSITORY / "docker-compose.yml", REPOSITORY / "deploy" / "compose.ipv6.yml", FOLDER / "compose.test.yml")
@@ -44,7 +44,7 @@ class Project:
         self.port_base = 10_000 + 1000 * number
         self.world4, self.world6 = f"{WORLD4}.{10 + number}", f"{WORLD6}::{10 + number}"
         self.net4 = f"172.30.{100 + number}"
-        self.tls = ssl._create_unverified_context()
+        self.tls = trusting_context()
         self.env = {
             "COMPOSE_PROJECT_NAME": self.name,
             "COMPOSE_FILE": ":".join(str(file) for file in FILES),

@@ -8,7 +8,6 @@ import shutil
 import signal
 import smtplib
 import socket
-import ssl
 import stat
 import subprocess
 import time
@@ -19,6 +18,7 @@ import pytest
 
 from tests.e2e.running import running
 from tests.e2e.sessions import TIMEOUT, eventually, imap, message, received, submission, trust
+from tests.tools.certificates import self_signed, trusting_context
 from tests.tools.processes import tree
 from tests.tools.stack import PACKETBOAT, REPOSITORY, STANDARD_PORTS, Stack, free_port_base, is_alive
 
@@ -262,7 +262,7 @@ def _listens(stack: Stack, port: int) -> bool:
 
 def _shown(stack: Stack, name: str = "") -> bytes:
     """The certificate that IMAP shows to a client who asks for a name."""
-    context = ssl._create_unverified_context()
+    context = trusting_context()
     with (
         socket.create_connection((stack.host, stack.ports.imaps), TIMEOUT) as plain,
         context.wrap_socket(plain, server_hostname=name or None) as wire,
@@ -273,7 +273,7 @@ def _shown(stack: Stack, name: str = "") -> bytes:
 def _shown_by_smtp(stack: Stack, name: str) -> bytes:
     with smtplib.SMTP(stack.host, stack.ports.mx, timeout=TIMEOUT) as client:
         client._host = name  # type: ignore[attr-defined]  # the name that smtplib asks for
-        client.starttls(context=ssl._create_unverified_context())
+        client.starttls(context=trusting_context())
         return client.sock.getpeercert(binary_form=True) or b""  # type: ignore[union-attr]
 
 
@@ -296,8 +296,6 @@ def own_certificate(stack: Stack) -> Iterator[Path]:
 def test_a_new_certificate_is_taken_without_dropping_a_connection(
     stack: Stack, own_certificate: Path, tmp_path: Path
 ) -> None:
-    from tests.tools.certificates import self_signed
-
     old = _shown(stack)
     fresh = self_signed(tmp_path / "fresh", "renewed.packetboat.test")
     with imap(stack, ALICE) as reading, submission(stack, ALICE) as sending:
@@ -312,8 +310,6 @@ def test_a_new_certificate_is_taken_without_dropping_a_connection(
 
 
 def test_names_have_certificates_of_their_own(stack: Stack, own_certificate: Path, tmp_path: Path) -> None:
-    from tests.tools.certificates import self_signed
-
     default = _shown(stack)
     made = self_signed(tmp_path / "sni", "mail.other.test")
     made.key.rename(own_certificate / "sni" / "mail.other.test.key")

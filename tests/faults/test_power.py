@@ -9,7 +9,6 @@ import random
 import re
 import signal
 import sqlite3
-import ssl
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.volume import disk_volume
+from tests.tools.certificates import trusting_context
 from tests.tools.smtp_load import LoadPlan, SmtpLoad
 from tests.tools.stack import Stack
 
@@ -79,7 +79,7 @@ class Seen:
 
 
 def log_in(stack: Stack, address: str) -> imaplib.IMAP4:
-    client = imaplib.IMAP4_SSL(stack.host, stack.ports.imaps, ssl_context=ssl._create_unverified_context())
+    client = imaplib.IMAP4_SSL(stack.host, stack.ports.imaps, ssl_context=trusting_context())
     client.login(address, PASSWORD)
     return client
 
@@ -113,13 +113,6 @@ def boot(data: Path) -> None:
         database.execute("PRAGMA user_version=1")
 
 
-def settle(stack: Stack) -> None:
-    deadline = time.monotonic() + SETTLE_TIME
-    while listed := stack.cli("queue", "list", "--json").strip():
-        assert time.monotonic() < deadline, listed[:1000]
-        time.sleep(0.5)
-
-
 def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
     image, seen = tmp_path / "disk.img", Seen()
     with disk_volume(image, tmp_path / "before", MEGABYTES) as volume:
@@ -139,7 +132,7 @@ def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
         boot(volume / "data")
         stack = Stack(volume / "data", workers=2, env=ENVIRONMENT)
         with stack:
-            settle(stack)
+            stack.settle(SETTLE_TIME)
             for _ in range(20):
                 seen.append(connection := log_in(stack, READER))
                 connection.logout()

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
-import json
 import os
 import re
-import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ import pytest
 
 from tests.faults.chaos import Chaos
 from tests.faults.volume import small_volume
+from tests.tools.certificates import trusting_context
 from tests.tools.dnsserver import DnsServer
 from tests.tools.sink import Rule, SinkProcess
 from tests.tools.smtp_load import LoadPlan, SmtpLoad
@@ -92,7 +91,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, remote: tuple[DnsServer, S
         assert chaos.kills >= KILLS
         assert not local.refused and not outgoing.refused
         assert len(local.entries) + len(outgoing.entries) == MESSAGES
-        _settle(stack)
+        stack.settle(SETTLE_TIME)
         mailboxes = {address: _entries(stack, address) for address in [*ACCOUNTS, ALICE]}
         at_sink = _sink_ids(sink)
     _check_local({**local.entries, **outgoing.entries}, mailboxes)
@@ -133,21 +132,9 @@ def _start_loads(stack: Stack, folder: Path) -> tuple[SmtpLoad, SmtpLoad]:
     return SmtpLoad(local, folder / "local.log").start(), SmtpLoad(outgoing, folder / "outgoing.log").start()
 
 
-def _settle(stack: Stack) -> None:
-    """Wait until nothing waits any more, as `queue list` tells it."""
-    deadline = time.monotonic() + SETTLE_TIME
-    while listed := stack.cli("queue", "list", "--json").strip():
-        if time.monotonic() > deadline:
-            waiting = [json.loads(line) for line in listed.splitlines()]
-            pytest.fail(
-                f"{len(waiting)} recipients still wait, such as {waiting[:3]}\n{stack.cli('doctor', check=False)}"
-            )
-        time.sleep(1)
-
-
 def _entries(stack: Stack, address: str) -> dict[str, Counter[str]]:
     """Count entries in an account's INBOX: of messages as they were sent, and of those that bounces are about."""
-    context = ssl._create_unverified_context()
+    context = trusting_context()
     with imaplib.IMAP4_SSL(stack.host, stack.ports.imaps, ssl_context=context) as client:
         client.login(address, PASSWORD)
         _, (count, *_) = client.select("INBOX", readonly=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import imaplib
 import smtplib
-import ssl
 import subprocess
 import time
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.volume import remount, small_volume
+from tests.tools.certificates import trusting_context
 from tests.tools.stack import Stack
 
 pytestmark = [pytest.mark.fault]
@@ -142,7 +142,7 @@ def _until_found(stack: Stack, wanted: set[str]) -> None:
 
 
 def _subjects(stack: Stack) -> list[str]:
-    context = ssl._create_unverified_context()
+    context = trusting_context()
     with imaplib.IMAP4_SSL(stack.host, stack.ports.imaps, ssl_context=context) as client:
         client.login(ALICE, stack.passwords()[ALICE])
         _, (count, *_) = client.select("INBOX", readonly=True)

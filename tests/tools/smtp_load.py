@@ -14,7 +14,6 @@ import contextlib
 import itertools
 import re
 import smtplib
-import ssl
 import threading
 import time
 import uuid
@@ -22,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from tests.tools.certificates import trusting_context
 
 ID_FIELD = "X-Load-Id"
 _ENTRY = re.compile(rb"\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b")  # an entry id in a 250
@@ -117,7 +118,7 @@ class SmtpLoad:
         smtp = smtplib.SMTP(host, port, timeout=SOCKET_TIMEOUT)
         smtp.ehlo("load.test")
         if self.plan.credentials is not None:
-            smtp.starttls(context=ssl._create_unverified_context())
+            smtp.starttls(context=trusting_context())
             smtp.login(*self.plan.credentials)
         return smtp
 

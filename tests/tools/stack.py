@@ -35,6 +35,7 @@ HEALTH_PORTS = range(8080, 8086)  # and the API
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 POLL_SECONDS = 0.05
+SETTLE_SECONDS = 1.0  # from one look at what waits to the next
 LOG_TAIL = 6000  # characters of output shown when something fails
 READY = "ready"
 
@@ -203,6 +204,17 @@ class Stack:
     def add_account(self, address: str, password: str) -> None:
         """Add an account (its domain must exist)."""
         self.cli("account", "add", address, "--password-stdin", input=password + "\n")
+
+    def settle(self, timeout: float) -> None:
+        """Wait until nothing waits any more, as `queue list` tells it; StackError with what still does."""
+        deadline = time.monotonic() + timeout
+        while listed := self.cli("queue", "list", "--json").strip():
+            if time.monotonic() > deadline:
+                waiting = [json.loads(line) for line in listed.splitlines()]
+                raise StackError(
+                    f"{len(waiting)} recipients still wait, such as {waiting[:3]}\n{self.cli('doctor', check=False)}"
+                )
+            time.sleep(SETTLE_SECONDS)
 
     def _wait_ready(self, begin: int, timeout: float) -> None:
         assert self._process is not None

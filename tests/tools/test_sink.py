@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import smtplib
-import ssl
 from pathlib import Path
 
 import pytest
 
+from tests.tools.certificates import trusting_context
 from tests.tools.reconcile import ids_at_sink, reconcile
 from tests.tools.sink import Rule, Sink, SinkOptions, SinkProcess
 from tests.tools.smtp_load import LoadPlan, SmtpLoad, read_log
@@ -58,7 +58,7 @@ def test_a_dropped_connection_may_have_recorded_the_message() -> None:
 def test_starttls_and_auth() -> None:
     with Sink(SinkOptions(starttls=True, credentials=("u", "p"))) as sink:
         with smtplib.SMTP(sink.host, sink.port) as client:
-            client.starttls(context=ssl._create_unverified_context())
+            client.starttls(context=trusting_context())
             client.login("u", "p")
             client.sendmail("a@a.test", ["b@b.test"], "Subject: t\r\n\r\n")
         (message,) = sink.wait_for(1)

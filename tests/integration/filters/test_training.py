@@ -5,7 +5,6 @@ from __future__ import annotations
 import imaplib
 import json
 import smtplib
-import ssl
 import time
 import urllib.request
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from tests.integration.filters.test_daemons import HEAD
 from tests.tools import daemons
+from tests.tools.certificates import trusting_context
 from tests.tools.daemons import GTUBE
 from tests.tools.dnsserver import DnsServer
 from tests.tools.stack import Stack
@@ -45,7 +45,7 @@ def test_gtube_is_refused_and_moving_into_and_out_of_junk_trains_rspamd(tmp_path
                 with pytest.raises(smtplib.SMTPDataError, match=r"550.*Gtube"):
                     client.sendmail("a@example.test", "carol@packetboat.test", HEAD + b"\r\n" + GTUBE + b"\r\n")
                 client.sendmail("a@example.test", "carol@packetboat.test", HEAD + b"\r\n" + WORDS + b"\r\n")
-            context = ssl._create_unverified_context()
+            context = trusting_context()
             with imaplib.IMAP4_SSL(stack.host, stack.ports.imaps, ssl_context=context) as imap:
                 imap.login("carol@packetboat.test", "secret word")
                 deadline = time.monotonic() + 60
