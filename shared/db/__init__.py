@@ -1,6 +1,6 @@
 """SQL, on SQLite or PostgreSQL: one schema, one set of named queries, transactions as generators."""
 
-from shared.db.database import Conflict, Database, DatabaseUnavailable, Rows, Work, connect
+from shared.db.database import Conflict, Database, DatabaseUnavailable, Rows, Work, connect, read_ahead
 from shared.db.statement import Engine, Query, Statement, load
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "Work",
     "connect",
     "load",
+    "read_ahead",
 ]

@@ -84,6 +84,14 @@ async def connect(url: str, *, migrate: bool = False) -> Database:
     raise ConfigurationError(f"database URL {url!r}: use sqlite:///PATH or postgresql://USER@HOST/NAME")
 
 
+def read_ahead(url: str) -> None:
+    """Have the kernel read the newest part of an SQLite file, for a process that never opens the database itself."""
+    if url.startswith("sqlite:"):
+        from shared.db.sqlite import read_ahead as read_file_ahead
+
+        read_file_ahead(sqlite_path(url))
+
+
 def sqlite_path(url: str) -> Path:
     """Return the file of a `sqlite:///path` URL (absolute with four slashes)."""
     path = url.removeprefix("sqlite:///")

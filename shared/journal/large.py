@@ -6,9 +6,10 @@ import asyncio
 import errno
 import os
 import secrets
-import zlib
 from collections.abc import Callable
 from pathlib import Path
+
+from zlib_ng.zlib_ng import crc32
 
 from shared.durable import sync_folder
 from shared.journal.active import FULL, make_durable_folder
@@ -96,7 +97,7 @@ class LargeUpload:
         data = b"".join(self._buffer)
         self._buffer.clear()
         self._buffered = 0
-        self._crc = zlib.crc32(data, self._crc)
+        self._crc = crc32(data, self._crc)
         if os.pwrite(self._descriptor, data, self._offset) != len(data):
             raise OSError(errno.ENOSPC, "short write")
         self._offset += len(data)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from zlib_ng.zlib_ng import crc32
 
 from shared.journal.descriptors import Descriptors, OpenFile
 from shared.journal.errors import RecordUnavailable
@@ -177,7 +178,7 @@ class Reader:
 
     def _whole_large(self, ref: Reference, header: Header) -> bytes:
         data = self._large_bytes(ref, 0, header.large_size)
-        if zlib.crc32(data) != header.large_crc:
+        if crc32(data) != header.large_crc:
             raise _unavailable(ref, "CRC of the large file")
         return data
 

@@ -29,10 +29,11 @@ by the large file's bytes.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+
+from zlib_ng.zlib_ng import crc32
 
 from shared.journal.reference import Reference, check_large, nonce_of
 from shared.message.envelope import Envelope
@@ -119,7 +120,7 @@ class Draft:
             raise ValueError(
                 f"a record of {len(envelope)} + {self.inline} bytes is over {MAX_ENVELOPE} or {MAX_INLINE}"
             )
-        self.envelope_crc = zlib.crc32(envelope)
+        self.envelope_crc = crc32(envelope)
         self.trailer = _CRC.pack(body_crc(self.name, self.parts))
         self.length = HEADER_LENGTH + len(envelope) + len(self.name) + self.inline + TRAILER_LENGTH
 
@@ -167,7 +168,7 @@ def encode_header(header: Header) -> bytes:
         header.envelope_crc,
         header.name_length,
     )
-    return fields + _CRC.pack(zlib.crc32(fields))
+    return fields + _CRC.pack(crc32(fields))
 
 
 def parse_header(data: bytes | memoryview, nonce: bytes) -> Header:
@@ -175,7 +176,7 @@ def parse_header(data: bytes | memoryview, nonce: bytes) -> Header:
     if len(data) < HEADER_LENGTH:
         raise BadRecord("cut off within the header")
     fields = data[: _FIELDS.size]
-    if _CRC.unpack_from(data, _FIELDS.size)[0] != zlib.crc32(fields):
+    if _CRC.unpack_from(data, _FIELDS.size)[0] != crc32(fields):
         raise BadRecord("CRC of the header")
     magic, found, version, kind, key, envelope, inline, size, large_crc, crc, name = _FIELDS.unpack(fields)
     if magic != MAGIC or found != nonce:
@@ -192,7 +193,7 @@ def check_body(header: Header, record: bytes | memoryview) -> None:
     if len(record) < header.length:
         raise BadRecord("cut off within the body")
     view = memoryview(record)[header.body - header.name_length : header.length]
-    if _CRC.unpack(view[-TRAILER_LENGTH:])[0] != zlib.crc32(view[:-TRAILER_LENGTH]):
+    if _CRC.unpack(view[-TRAILER_LENGTH:])[0] != crc32(view[:-TRAILER_LENGTH]):
         raise BadRecord("CRC of the body")
 
 
@@ -202,7 +203,7 @@ def plain_messages(data: bytes, start: int, refs: Iterable[Reference]) -> Iterat
     None for a record that isn't as its reference says and verified, or has a large file: who parses it learns what
     it is. This is the short way for many.
     """
-    crc32, header_at, crc_at = zlib.crc32, _ENTRY_HEADER.unpack_from, _CRC.unpack_from
+    header_at, crc_at = _ENTRY_HEADER.unpack_from, _CRC.unpack_from
     fields_length, expected = _FIELDS.size, b""
     for segment, offset, length, body, inline, size, large in refs:
         expected = expected or _beginning(nonce_of(segment))
@@ -233,7 +234,7 @@ def _beginning(nonce: bytes) -> bytes:
 def parse_envelope(header: Header, record: bytes | memoryview) -> Envelope:
     """Read the envelope out of a record's beginning; BadRecord if its CRC or its JSON is wrong."""
     data = bytes(memoryview(record)[HEADER_LENGTH : HEADER_LENGTH + header.envelope_length])
-    if len(data) != header.envelope_length or zlib.crc32(data) != header.envelope_crc:
+    if len(data) != header.envelope_length or crc32(data) != header.envelope_crc:
         raise BadRecord("CRC of the envelope")
     try:
         return Envelope.from_json(data)
@@ -260,9 +261,9 @@ def to_draft(header: Header, record: bytes) -> Draft:
 
 def body_crc(name: bytes, parts: Sequence[bytes]) -> int:
     """Return the CRC-32 that ends a record."""
-    crc = zlib.crc32(name)
+    crc = crc32(name)
     for part in parts:
-        crc = zlib.crc32(part, crc)
+        crc = crc32(part, crc)
     return crc
 
 

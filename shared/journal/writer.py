@@ -24,7 +24,7 @@ from shared.message.envelope import Envelope
 
 __all__ = ["LargeFile", "LargeUpload", "Limits", "Writer"]
 
-GATHER = 0.002  # seconds from one group to the next under load: two threads' turns cost more than ten records
+GATHER = 0.001  # seconds from one group to the next under load: two threads' turns cost as much as some records
 
 T = TypeVar("T")
 

@@ -56,7 +56,7 @@ class Outbox:
             try:
                 await self._push()
                 pause = BACKOFF_FIRST
-                if not self._items:
+                if len(self._items) < BATCH:
                     await asyncio.sleep(GATHER)
             except (RedisError, OSError) as error:
                 log.warning("queue away", error=str(error), waiting=len(self._items), pause=pause)

@@ -109,3 +109,22 @@ async def test_dropping_while_a_batch_is_on_its_way(redis: Redis, queue: Queue) 
         assert outbox.dropped == 3
         assert await outbox.drain(5)
     assert [lease.item for lease in await queue.read(Lane.DELIVERY, 100, 0)] == items[:8]
+
+
+async def test_what_comes_during_a_call_gathers_as_well(redis: Redis, queue: Queue) -> None:
+    class Steady(Flaky):
+        """Something new comes whenever a call ends."""
+
+        async def enqueue(self, items: Sequence[Item]) -> int:
+            added = await super().enqueue(items)
+            outbox.put(item())
+            return added
+
+    steady = Steady(redis, "writer")
+    outbox = Outbox(steady)
+    clock = asyncio.get_running_loop().time
+    async with running(outbox):
+        begin = clock()
+        outbox.put(item())
+        await asyncio.sleep(20 * module.GATHER)
+        assert 2 <= steady.calls <= 2 + (clock() - begin) / module.GATHER
