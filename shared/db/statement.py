@@ -8,7 +8,8 @@
 
 `:name` is one value, `IN (:name...)` takes a list, `VALUES :name...` a list of tuples of equal
 length. `@for_share@` and `@for_update@` lock rows on PostgreSQL and vanish on SQLite, where a
-writer has the database to itself. A file is loaded once; its queries are attributes:
+writer has the database to itself; `@array@` is the aggregate that makes a JSON array. A file is
+loaded once; its queries are attributes:
 
     sql = load("pending")
     rows = yield sql.due_pending(now=now, lanes=["relay"], limit=100)
@@ -30,7 +31,6 @@ _NAME = re.compile(r"^--\s*name:\s*(\w+)\s*$", re.MULTILINE)
 _PARAMETER = re.compile(
     r"(?P<not>NOT\s+)?IN\s*\(:(?P<list>\w+)\.\.\.\)|VALUES\s+:(?P<rows>\w+)\.\.\.|(?<!:):(?P<one>[a-z_]\w*)",
 )
-_LOCKS = {"@for_share@": "FOR SHARE", "@for_update@": "FOR UPDATE"}
 
 
 class Engine(Enum):
@@ -38,6 +38,13 @@ class Engine(Enum):
 
     SQLITE = "sqlite"
     POSTGRES = "postgres"
+
+
+_WORDS = {
+    "@for_share@": {Engine.SQLITE: "", Engine.POSTGRES: "FOR SHARE"},
+    "@for_update@": {Engine.SQLITE: "", Engine.POSTGRES: "FOR UPDATE"},
+    "@array@": {Engine.SQLITE: "json_group_array", Engine.POSTGRES: "json_agg"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class Query:
         text = "".join(
             part if isinstance(part, str) else binder.parameter(part, values[part.name]) for part in self._parts
         )
-        return _locks(text, engine), binder.values
+        return _spelled(text, engine), binder.values
 
     def __repr__(self) -> str:
         return f"<Query {self.name}>"
@@ -145,16 +152,17 @@ def _plain_text(parts: list[str | _Parameter], engine: Engine) -> tuple[str, lis
         else:
             names.append(part.name)
             text += "?"
-    return _locks(text, engine), names
+    return _spelled(text, engine), names
 
 
 def _postgres_place(kind: str, number: int) -> str:
     return {"one": f"${number}", "list": f"= ANY(${number})", "not-list": f"<> ALL(${number})"}[kind]
 
 
-def _locks(text: str, engine: Engine) -> str:
-    for mark, lock in _LOCKS.items():
-        text = text.replace(mark, lock if engine is Engine.POSTGRES else "")
+def _spelled(text: str, engine: Engine) -> str:
+    """Put an engine's own words in the place of ours."""
+    for mark, words in _WORDS.items():
+        text = text.replace(mark, words[engine])
     return text
 
 

@@ -92,6 +92,13 @@ def compact(numbers: Iterable[int]) -> tuple[Range, ...]:
     return tuple(joined)
 
 
+def in_order(numbers: Sequence[int]) -> tuple[Range, ...]:
+    """Return the ranges of numbers that ascend, none of them twice: at once if they are neighbours all along."""
+    if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return ((numbers[0], numbers[-1]),)
+    return compact(numbers)
+
+
 def render_ranges(ranges: Iterable[Range]) -> bytes:
     """Return `1:5,7` for ((1, 5), (7, 7))."""
     return b",".join(_render_range(low, high) for low, high in ranges)

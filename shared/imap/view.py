@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from shared.imap.sequence import BadSequence, Range, SequenceSet, compact, intersect, subtract
 
@@ -95,9 +95,9 @@ class View:
         self._append_ranges(compact(uid for uid in uids if uid > largest))
         return self._count
 
-    def expunge(self, uids: Iterable[int]) -> None:
+    def expunge(self, uids: Iterable[Range]) -> None:
         """Note that messages are gone; the client keeps their sequence numbers until `take_expunged`."""
-        for known, _ in self._known(compact(uids)):
+        for known, _ in self._known(uids):
             self._expunged.update(known)
 
     def is_expunged(self, uid: int) -> bool:
@@ -112,22 +112,27 @@ class View:
     def take_expunged(self) -> list[int]:
         """Forget the expunged; return the numbers to report, highest first so that each stays true."""
         sequences: list[int] = []
-        for known, shift in self._known(compact(self._expunged)):
+        gone = compact(self._expunged)
+        for known, shift in self._known(gone):
             sequences += range(known.start + shift, known.stop + shift)
         sequences.reverse()
-        self.take_expunged_uids()
+        self._forget(gone)
         return sequences
 
     def take_expunged_uids(self) -> tuple[Range, ...]:
         """Forget the expunged; return their UIDs (for VANISHED)."""
-        if not self._expunged:
-            return ()
         gone = compact(self._expunged)
-        kept = subtract(tuple(self.ranges()), gone)
+        self._forget(gone)
+        return gone
+
+    def _forget(self, gone: Sequence[Range]) -> None:
+        """Forget the expunged, who are given as ranges."""
+        if not gone:
+            return
+        kept = subtract(tuple(self.ranges()), tuple(gone))
         self._first, self._before, self._count = array("I"), array("I"), 0
         self._expunged = set()
         self._append_ranges(kept)
-        return gone
 
     # Runs
 

@@ -79,8 +79,6 @@ _SOURCES = {
 }
 _OF_MESSAGE = frozenset({"prefix", "blob_id", "saved_at"})
 
-_ARRAYS = {Engine.SQLITE: "json_group_array", Engine.POSTGRES: "json_agg"}
-
 _PACKED = (Want.WHOLE, Want.PLACES)
 
 Fetched: TypeAlias = AsyncGenerator[Rows, None]
@@ -106,7 +104,7 @@ async def fetch_rows(database: Database, mailbox_id: int, ranges: Iterable[Range
             begin = time.perf_counter()
             statement = _chunk(mailbox_id, piece, low, limit, want, database.engine)
             rows = await (database.scan(_only, statement) if is_slow else database.query(statement))
-            rows = _unpacked(rows) if _is_packed(want, database.engine) else rows
+            rows = unpacked(rows) if _is_packed(want, database.engine) else rows
             is_slow = time.perf_counter() - begin > SLOW
             if rows:
                 yield rows
@@ -153,7 +151,7 @@ def _query(want: Want, listed: bool, engine: Engine) -> Query:
         which = "m.uid BETWEEN :low AND :high ORDER BY m.uid LIMIT :limit"
     text = f"SELECT {', '.join(columns)} FROM {tables} WHERE m.mailbox_id = :mailbox_id AND {which}"
     if _is_packed(want, engine):
-        text = _packed(text, [name.split(" AS ")[-1].split(".")[-1] for name in columns], engine)
+        text = _packed(text, [name.split(" AS ")[-1].split(".")[-1] for name in columns])
     return Query(f"fetch_{want.value}_{'in' if listed else 'between'}", text)
 
 
@@ -161,17 +159,20 @@ def _is_packed(want: Want, engine: Engine) -> bool:
     return want is Want.BRIEF or (engine is Engine.SQLITE and want in _PACKED)
 
 
-def _packed(text: str, names: Sequence[str], engine: Engine) -> str:
+def _packed(text: str, names: Sequence[str]) -> str:
     """Have a query answer in one row that has an array for each column.
 
     SQLite gives up the interpreter's lock for each row: so it works in one go, beside a thread that has the lock.
     """
-    arrays = [f"{_ARRAYS[engine]}({'hex(prefix)' if name == 'prefix' else name})" for name in names]
+    arrays = [f"@array@({'hex(prefix)' if name == 'prefix' else name})" for name in names]
     return f"SELECT {', '.join(arrays)} FROM ({text}) AS chunk"
 
 
-def _unpacked(packed: Rows) -> Rows:
-    """Return tuples for rows; the arrays have the subquery's order, and are null of nothing on PostgreSQL."""
+def unpacked(packed: Rows) -> Rows:
+    """Return tuples for the rows that came as one, an array for each column; PostgreSQL's are null of nothing.
+
+    The arrays have the order of the subquery that they were made of.
+    """
     columns = [orjson.loads(array or "[]") for array in packed[0]]
     if len(columns) > PREFIX:
         columns[PREFIX] = list(map(bytes.fromhex, columns[PREFIX]))

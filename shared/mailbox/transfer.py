@@ -14,13 +14,14 @@ from operator import itemgetter, or_
 
 from shared.db import Query, Rows, Statement, Work, load
 from shared.imap.flags import DELETED, SEEN, FlagSet, Keywords
-from shared.imap.sequence import Range, compact
+from shared.imap.sequence import Range, compact, in_order
 from shared.mailbox import usage
 from shared.mailbox.flags import ALL_FLAGS
 from shared.mailbox.keywords import KEYWORD_MASK, keywords_of, learn, translate
 from shared.mailbox.mailbox import Mailbox, lock, next_modseq
 from shared.mailbox.mailbox import sql as mailbox_sql
 from shared.mailbox.ranges import Piece, pieces
+from shared.mailbox.rows import unpacked
 
 sql = load("messages")
 
@@ -106,7 +107,7 @@ def restore(account_id: int, mailbox_id: int, uids: Iterable[int], now: int) -> 
     r"""Give expunged messages that are remembered new UIDs in their mailbox, without \Deleted; OverQuota."""
     yield mailbox_sql.lock_account(account_id=account_id)
     yield from lock(mailbox_id)
-    rows = yield from _named(mailbox_id, compact(sorted(uids)), sql.expunged_in, sql.expunged_between)
+    rows = yield from _chosen(mailbox_id, compact(uids), sql.expunged_in, sql.expunged_between)
     route = Route(mailbox_id, mailbox_id, account_id, account_id, ALL_FLAGS & ~DELETED)
     copies = _copies(route, rows, {})
     yield from usage.charge(account_id, sum(map(_SIZE, copies)), len(copies))
@@ -117,7 +118,7 @@ def expunge(account_id: int, mailbox_id: int, ranges: Iterable[Range], now: int)
     r"""Mark the messages among `ranges` that are flagged \Deleted as expunged; `now` in microseconds."""
     yield mailbox_sql.lock_account(account_id=account_id)
     mailbox = (yield from lock(mailbox_id))[mailbox_id]
-    rows = yield from _named(mailbox_id, ranges, sql.deleted_in, sql.deleted_between)
+    rows = yield from _chosen(mailbox_id, ranges, sql.deleted_in, sql.deleted_between)
     return (yield from _expunge_rows(account_id, mailbox, rows, now))
 
 
@@ -140,7 +141,7 @@ def _mark(mailbox_id: int, rows: Rows, last: int, now: int) -> Work[Expunged]:
     """Mark (uid, flags, size) rows of a locked mailbox as expunged and count them off."""
     modseq = next_modseq(last, now)
     uids = tuple(map(_UID, rows))
-    for piece in pieces(compact(uids)):
+    for piece in pieces(in_order(uids)):
         mark = _on(piece, sql.mark_expunged_in, sql.mark_expunged_between)
         yield mark(mailbox_id=mailbox_id, modseq=modseq, now=now)
     yield sql.forget(mailbox_id=mailbox_id, modseq=modseq, **_tally(rows))
@@ -159,11 +160,17 @@ def _tally(rows: Rows) -> dict[str, int]:
 
 
 def _sources(mailbox_id: int, ranges: Iterable[Range]) -> Work[Rows]:
-    return (yield from _named(mailbox_id, ranges, sql.sources_in, sql.sources_between))
+    return (yield from _chosen(mailbox_id, ranges, sql.sources_in, sql.sources_between))
+
+
+def _chosen(mailbox_id: int, ranges: Iterable[Range], listed: Query, between: Query) -> Work[Rows]:
+    """Return the (uid, flags, size) rows that two queries give of the messages in `ranges`, by ascending UID."""
+    packed = yield from _named(mailbox_id, ranges, listed, between)
+    return [row for one in packed for row in unpacked([one])]
 
 
 def _named(mailbox_id: int, ranges: Iterable[Range], listed: Query, between: Query) -> Work[Rows]:
-    """Return the rows that two queries give of the messages in `ranges`, by ascending UID."""
+    """Return what two queries give of the messages in `ranges`."""
     rows: Rows = []
     for piece in pieces(ranges):
         rows += yield _on(piece, listed, between)(mailbox_id=mailbox_id)
@@ -220,7 +227,7 @@ def _add(route: Route, rows: Rows, copies: Rows, prefixes: dict[int, tuple[bytes
         "modseq": modseq,
         "saved": now // 1_000_000,
     }
-    for piece in pieces(compact(uids)):
+    for piece in pieces(in_order(uids)):
         yield _on(piece, sql.insert_copies_in, sql.insert_copies_between)(first=next_uid, **values)
         next_uid += len(piece.uids) or piece.high - piece.low + 1
     yield from _translate(route, first, rows, copies)

@@ -10,7 +10,7 @@ from shared.imap import command as commands
 from shared.imap import response
 from shared.imap.acl import changeable_flags
 from shared.imap.response import Condition
-from shared.imap.sequence import compact
+from shared.imap.sequence import in_order
 from shared.mailbox.acl import Access
 from shared.mailbox.errors import NoSuchMailbox
 from shared.mailbox.messages import Transferred
@@ -80,4 +80,4 @@ async def _target(session: ImapSession, name: str) -> Access | None:
 
 
 def _code(moved: Transferred) -> bytes:
-    return response.code_copyuid(moved.uidvalidity, compact(moved.source), compact(moved.target))
+    return response.code_copyuid(moved.uidvalidity, in_order(moved.source), in_order(moved.target))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shared.imap import response
 from shared.imap.acl import ALL_RIGHTS, FLAG_RIGHTS, READ_WRITE_RIGHTS, changeable_flags
 from shared.imap.flags import ALL_BITS, KEYWORD_BITS, KEYWORD_SHIFT, FlagLists, FlagSet, Keywords
-from shared.imap.sequence import Range, SequenceSet, count, intersect, normalise, subtract
+from shared.imap.sequence import Range, SequenceSet, count, in_order, intersect, normalise, subtract
 from shared.imap.state import WITH_UID, WITH_VANISHED, Extension
 from shared.imap.view import View
 from shared.mailbox import acl, messages
@@ -106,10 +106,10 @@ class Selected:
         """Return the mod-sequence from which on changes have to be asked for."""
         return self._flags_from if with_flags and self._flags_from else self.modseq
 
-    def lost(self, uids: Iterable[int], before: int, modseq: int) -> None:
-        """Note messages that went between two mod-sequences of the mailbox, unless SQL has to be asked for more."""
+    def lost(self, uids: Sequence[int], before: int, modseq: int) -> None:
+        """Note messages, by ascending UID, that went between two mod-sequences, unless SQL has to be asked for more."""
         if before == self.modseq:
-            self.view.expunge(uids)
+            self.view.expunge(in_order(uids))
             self._hold(modseq)
             self.modseq = modseq
 
@@ -146,7 +146,7 @@ class Selected:
     def compare(self, found: messages.Selected) -> None:
         """Note expunges that the mailbox no longer remembers: whatever isn't there is gone."""
         gone = subtract(tuple(self.view.ranges()), found.uids)
-        self.view.expunge(uid for low, high in gone for uid in range(low, high + 1))
+        self.view.expunge(gone)
         self._hold(self.modseq + 1)
 
     def report(
@@ -254,7 +254,7 @@ class Selected:
         last = self.view.largest_uid
         gone = [row for row in rows if row[3] is not None and row[0] in self.view]
         if gone:
-            self.view.expunge(row[0] for row in gone)
+            self.view.expunge(in_order([row[0] for row in gone]))
             self._hold(min(map(_MODSEQ, gone)))
         return [row[0] for row in rows if row[3] is None and row[0] > last]
 
