@@ -24,7 +24,7 @@ from shared.message.text import contains_text
 if TYPE_CHECKING:
     from shared.message.octets import Octets
 
-STRETCH_BYTES = 1024 * 1024  # octets of a segment filtered at a time, unless a single record is longer
+STRETCH_BYTES = 2 * 1024 * 1024  # octets of a segment filtered at a time, unless a single record is longer
 STRETCH_GAP = 64 * 1024  # octets between two records that are cheaper read than skipped
 BATCH_BYTES = 4 * 1024 * 1024  # octets read and decoded at a time, unless a single message is longer
 BATCH_MESSAGES = 1_000
