@@ -7,7 +7,7 @@ one, which ends when everything is answered. A client that doesn't read stops it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 from typing import Any, Protocol, cast
 
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._transport.write(data)
 
-    def write_all(self, pieces: list[bytes]) -> None:
+    def write_all(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Send many pieces, long ones without a copy of all; TLS would make a record of each."""
         if self._closing:
             return

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from zlib_ng.zlib_ng import crc32
 
@@ -31,6 +31,8 @@ from shared.journal.scan import Corruption, ScannedRecord, TornTail, scan
 from shared.message.envelope import Envelope
 
 __all__ = ["Corruption", "Reader", "RecordUnavailable", "ScannedRecord", "TornTail"]
+
+B = TypeVar("B", bytes, memoryview)
 
 COALESCE_GAP = 64 * 1024  # bytes between two records that are cheaper read than skipped
 COALESCE_SIZE = 512 * 1024  # bytes of one coalesced read: what fits into a core's cache is verified and cut up there
@@ -126,11 +128,11 @@ class Reader:
 
         All of them are in memory at once: the caller bounds the batch.
         """
-        results: list[bytes | RecordUnavailable] = [b""] * len(refs)
-        for run in _runs(refs):
-            for index, message in zip(run, self._messages(refs, run), strict=True):
-                results[index] = self._alone(refs[index]) if message is None else message
-        return results
+        return self._read_runs(refs, bytes)
+
+    def view_many(self, refs: Sequence[Reference]) -> list[bytes | memoryview | RecordUnavailable]:
+        """Return messages as `read_many` does, most of them as views: what was read stays as long as any of them."""
+        return self._read_runs(refs, memoryview)
 
     def cut(self, data: bytes, start: int, refs: Sequence[Reference]) -> list[bytes | RecordUnavailable]:
         """Return messages as `read_many` has them, of records that lie in what `stretch` gave from `start` on."""
@@ -182,13 +184,22 @@ class Reader:
             raise _unavailable(ref, "CRC of the large file")
         return data
 
-    def _messages(self, refs: Sequence[Reference], run: Sequence[int]) -> Iterable[bytes | None]:
+    def _read_runs(self, refs: Sequence[Reference], hold: Callable[[bytes], B]) -> list[bytes | B | RecordUnavailable]:
+        results: list[bytes | B | RecordUnavailable] = [b""] * len(refs)
+        for run in _runs(refs):
+            for index, message in zip(run, self._messages(refs, run, hold), strict=True):
+                results[index] = self._alone(refs[index]) if message is None else message
+        return results
+
+    def _messages(
+        self, refs: Sequence[Reference], run: Sequence[int], hold: Callable[[bytes], B]
+    ) -> Iterable[B | None]:
         """Return the messages of neighbours, None for one that takes a closer look."""
         try:
             start, data = self._run_bytes(refs, run)
         except RecordUnavailable:
             return [None] * len(run)  # one by one, so that each gets its own failure or its bytes
-        return plain_messages(data, start, [refs[index] for index in run])
+        return plain_messages(hold(data), start, [refs[index] for index in run])
 
     def _alone(self, ref: Reference) -> bytes | RecordUnavailable:
         try:

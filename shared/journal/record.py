@@ -32,11 +32,14 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 from zlib_ng.zlib_ng import crc32
 
 from shared.journal.reference import Reference, check_large, nonce_of
 from shared.message.envelope import Envelope
+
+B = TypeVar("B", bytes, memoryview)
 
 MAGIC = b"PBJR"
 VERSION = 1
@@ -197,8 +200,8 @@ def check_body(header: Header, record: bytes | memoryview) -> None:
         raise BadRecord("CRC of the body")
 
 
-def plain_messages(data: bytes, start: int, refs: Iterable[Reference]) -> Iterator[bytes | None]:
-    """Yield the messages of records of one segment; data is what the segment has from `start` on.
+def plain_messages(data: B, start: int, refs: Iterable[Reference]) -> Iterator[B | None]:
+    """Yield the messages of records of one segment; data is what the segment has from `start` on, or a view of it.
 
     None for a record that isn't as its reference says and verified, or has a large file: who parses it learns what
     it is. This is the short way for many.

@@ -90,10 +90,25 @@ class Content:
     async def read_many(self, rows: Sequence[Row]) -> list[bytes | Failure]:
         """Return whole messages, verified, or why one can't be had; BATCH_BYTES is the caller's limit."""
         found = await asyncio.to_thread(self._read_rows, rows)
-        for place, result in enumerate(found) if not _are_bytes(found) else ():
-            if isinstance(result, RecordUnavailable):
-                found[place] = await self._again(rows[place], result, self._reader.read)
+        for place, failure in _failed(found):
+            found[place] = await self._again(rows[place], failure, self._reader.read)
         return found
+
+    async def view_many(self, rows: Sequence[Row]) -> list[bytes | memoryview | Failure]:
+        """Return whole messages like `read_many`, some as views of what was read: for who only sends them."""
+        found = await asyncio.to_thread(self._view_rows, rows)
+        for place, failure in _failed(found):
+            found[place] = await self._again(rows[place], failure, self._reader.read)
+        return found
+
+    def _view_rows(self, rows: Sequence[Row]) -> list[bytes | memoryview | Failure]:
+        found = self._reader.view_many(_references(rows))
+        if any(map(_prefix, rows)):
+            return [
+                result if isinstance(result, RecordUnavailable) or not row[PREFIX] else row[PREFIX] + result
+                for row, result in zip(rows, found, strict=True)
+            ]
+        return list(found)
 
     def _read_rows(self, rows: Sequence[Row]) -> list[bytes | Failure]:
         return _prefixed(rows, self._reader.read_many(_references(rows)))
@@ -187,6 +202,13 @@ def _prefixed(rows: Sequence[Row], found: Sequence[bytes | RecordUnavailable]) -
         result if isinstance(result, RecordUnavailable) else row[PREFIX] + result
         for row, result in zip(rows, found, strict=True)
     ]
+
+
+def _failed(found: Sequence[object]) -> list[tuple[int, RecordUnavailable]]:
+    """Return the places of what couldn't be read, and why."""
+    if set(map(type, found)) <= {bytes, memoryview}:
+        return []
+    return [(place, result) for place, result in enumerate(found) if isinstance(result, RecordUnavailable)]
 
 
 def _are_bytes(found: Sequence[object]) -> TypeGuard[Sequence[bytes]]:

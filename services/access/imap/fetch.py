@@ -38,7 +38,7 @@ _UNREADABLE = refused(b"Some of the messages can't be read at the moment", respo
 _Decoded: TypeAlias = dict[BinarySection, binary.Decoded]
 NOTHING_DECODED: _Decoded = {}
 _SIZE = itemgetter(SIZE)
-_SHOWN = frozenset((bytes, type(None)))
+_SHOWN = frozenset((bytes, memoryview, type(None)))
 _HEADER_LISTS = (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT)
 
 
@@ -141,7 +141,8 @@ async def _show_bodies(
             await session.connection.drain()
 
 
-_Bodies = Sequence[Sequence[bytes | Failure | None]]
+_Column: TypeAlias = Sequence[bytes | memoryview | Failure | None]
+_Bodies: TypeAlias = Sequence[_Column]
 
 
 async def _read_bodies(
@@ -180,19 +181,17 @@ def _batches(rows: Sequence[Row], sections: int) -> Iterator[Sequence[Row]]:
         yield batch
 
 
-async def _read_section(
-    session: ImapSession, rows: Sequence[Row], section: BodySection
-) -> Sequence[bytes | Failure | None]:
+async def _read_section(session: ImapSession, rows: Sequence[Row], section: BodySection) -> _Column:
     content, text = session.desk.content, SectionText(section.text.value)
-    found: Sequence[bytes | Failure | None]
+    found: _Column
     if not section.path and text is SectionText.WHOLE:
-        found = await content.read_many(rows)
+        found = await content.view_many(rows)
     else:
         found = await content.sections(rows, section.path, text, section.fields)
     if section.partial is None:
         return found
     start, end = section.partial.start, section.partial.start + section.partial.length
-    return [body[start:end] if isinstance(body, bytes) else body for body in found]
+    return [body[start:end] if isinstance(body, bytes | memoryview) else body for body in found]
 
 
 def _readable(rows: Sequence[Row], bodies: _Bodies, progress: _Progress) -> tuple[Sequence[Row], Any]:
@@ -203,7 +202,7 @@ def _readable(rows: Sequence[Row], bodies: _Bodies, progress: _Progress) -> tupl
         place: body
         for column in bodies
         for place, body in enumerate(column)
-        if body is not None and not isinstance(body, bytes)
+        if body is not None and not isinstance(body, bytes | memoryview)
     }
     progress.unreadable += sum(not isinstance(failure, MessageGone) for failure in failed.values())
     places = [place for place in range(len(rows)) if place not in failed]

@@ -129,9 +129,9 @@ def render(
     rows: Sequence[Row],
     numbers: Sequence[int],
     flags: FlagLists,
-    bodies: Sequence[Sequence[bytes | None]] = (),
+    bodies: Sequence[Sequence[bytes | memoryview | None]] = (),
     told: frozenset[int] = frozenset(),
-) -> list[bytes]:
+) -> list[bytes | memoryview]:
     """Return the responses for rows with these sequence numbers, in pieces.
 
     `bodies` has a column for each of the plan's sections, None for NIL. The flags of the UIDs in `told` are
@@ -166,12 +166,12 @@ def render_item(plan: Plan, item: FetchItem, row: Row, flags: FlagLists) -> byte
     return _TEMPLATES[item] % (value,)
 
 
-def section_head(section: BodySection, body: bytes | None) -> bytes:
+def section_head(section: BodySection, body: bytes | memoryview | None) -> bytes:
     """Return a section's item up to its octets, or NIL."""
     return section.label + b" NIL" if body is None else literal_item_head(section.label, len(body))
 
 
-def _section_heads(section: BodySection, bodies: Sequence[bytes | None]) -> Sequence[bytes]:
+def _section_heads(section: BodySection, bodies: Sequence[bytes | memoryview | None]) -> Sequence[bytes]:
     return [section_head(section, body) for body in bodies]
 
 
@@ -195,7 +195,7 @@ def _column(
     item: FetchItem | int,
     columns: Sequence[Sequence[Any]],
     flags: FlagLists,
-    bodies: Sequence[Sequence[bytes | None]],
+    bodies: Sequence[Sequence[bytes | memoryview | None]],
 ) -> Sequence[Any]:
     if isinstance(item, int):
         return _section_heads(plan.sections[item], bodies[item])

@@ -152,7 +152,7 @@ class ImapSession:
         """Send octets."""
         self.connection.write(data if self.compression is None else self.compression.deflater.compress(data))
 
-    def write_all(self, pieces: list[bytes]) -> None:
+    def write_all(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Send octets that are in pieces."""
         if self.compression is None:
             self.connection.write_all(pieces)
