@@ -25,7 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, in_our_words
 from shared.sasl.scram import Algorithm
 
 MAX_SOCKET_PATH = 107  # octets, sun_path less its NUL
@@ -260,4 +260,4 @@ def load_settings(cls: type[S], **values: Any) -> S:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         setting = f"PACKETBOAT_{where.upper()}" if where else "settings"
-        raise ConfigurationError(f"{setting}: {first['msg']}") from None
+        raise ConfigurationError(f"{setting}: {in_our_words(first['msg'])}") from None

@@ -36,3 +36,8 @@ class PermanentFailure(MailFailure):
 
     default_code = 550
     default_status = "5.0.0"
+
+
+def in_our_words(message: str) -> str:
+    """Return what pydantic says of a setting as it is told to who made it."""
+    return message.removeprefix("Value error, ").replace("Input should", "it should", 1)

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, in_our_words
 from shared.filters.endpoint import Endpoint
 from shared.filters.limits import MAX_SCANNERS
 
@@ -203,5 +203,5 @@ def _scanner(file: Path, name: str, table: Any) -> ScannerConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        said = first["msg"].removeprefix("Value error, ")
+        said = in_our_words(first["msg"])
         raise ConfigurationError(f"scanners: {file}: [{name}] {where}{': ' if where else ''}{said}") from None

@@ -158,7 +158,7 @@ def test_the_operators_file(tmp_path: Path) -> None:
     [
         ("rspamd = 3", "rspamd: a scanner is a table"),
         ('[rspamd]\nurl = "rspamd:11333"', "url: a URL begins with http"),
-        ('[rspamd]\ntimeout = 0', "timeout: Input should be greater than 0"),
+        ('[rspamd]\ntimeout = 0', "timeout: it should be greater than 0"),
         ('[c]\ntype = "command"\ncommand = ["grep"]', "absolute path"),
         ('[c]\ntype = "command"\ncommand = ["/x"]\nexit = { "0" = "reject" }', "exit statuses are 1 to 255"),
         ('[m]\ntype = "milter"', "address: Field required"),
