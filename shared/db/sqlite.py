@@ -27,6 +27,7 @@ from shared.db.timing import SCAN, WRITE
 from shared.db.turn import Turn
 from shared.db.wal import WalSync, is_first_of_boot, mark_boot
 from shared.errors import ConfigurationError
+from shared.mounts import file_system, is_on_network
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,7 +39,6 @@ CHECKPOINT_PAGES = 4_000  # of the WAL, 16 MB: who commits beyond copies them in
 SEEN_UIDS = 100_000  # left out in each mailbox after a boot: more than can be seen before they are on the disk
 READ_AHEAD = 64 * 1024 * 1024  # octets at the file's end, where the newest messages' rows are …
 READ_AHEAD_STEP = 128 * 1024  # … and of one piece of advice: Linux heeds no more of it
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "lustre"})
 
 sql = load("restoration")
 
@@ -342,24 +342,7 @@ def read_ahead(path: Path) -> None:
 
 def refuse_network_file_system(path: Path) -> None:
     """SQLite's locks can't be trusted there: raise ConfigurationError."""
-    kind = file_system(path)
-    if kind in NETWORK_FILE_SYSTEMS or kind.startswith("fuse"):
-        raise ConfigurationError(f"{path} is on {kind}: SQLite needs a local disk; use PostgreSQL (database_url)")
-
-
-def file_system(path: Path) -> str:
-    """Return the type of the file system that holds (or will hold) a path, "" where unknown."""
-    place = path.absolute()
-    while not place.exists():
-        place = place.parent
-    target, best, kind = os.path.realpath(place), "", ""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    for line in mounts.splitlines():
-        _, mount, name, *_ = line.split(" ")
-        mount = mount.replace("\\040", " ")
-        if (target == mount or target.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
-            best, kind = mount, name
-    return kind
+    if is_on_network(path):
+        raise ConfigurationError(
+            f"{path} is on {file_system(path)}: SQLite needs a local disk; use PostgreSQL (database_url)"
+        )

@@ -12,6 +12,7 @@ from shared import ids
 from shared.durable import sync_folder
 from shared.journal.record import Draft, end_record
 from shared.journal.reference import nonce_of, open_path, sealed_path
+from shared.mounts import is_on_network
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 FILL = 256 * 1024  # bytes of zeros written ahead of the records
@@ -32,6 +33,7 @@ class ActiveSegment:
         self._root = root
         self._path = open_path(root, name)
         self._descriptor = descriptor
+        self._look_up = _opened if is_on_network(root) else os.stat
         status = os.fstat(descriptor)
         self._identity = (status.st_dev, status.st_ino)
 
@@ -68,18 +70,11 @@ class ActiveSegment:
         os.fdatasync(self._descriptor)
 
     def is_fenced(self) -> bool:
-        """Say whether another worker sealed the segment: its `.open` name is gone or is another file.
-
-        The file is opened by its name rather than looked up, because an NFS client asks the server then.
-        """
+        """Say whether another worker sealed the segment: its `.open` name is gone or is another file."""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            status = self._look_up(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return True
-        try:
-            status = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
         return (status.st_dev, status.st_ino) != self._identity
 
     def seal(self) -> bool:
@@ -129,6 +124,15 @@ class ActiveSegment:
             # all records are durable already, and a segment without an end record is a valid one
             if error.errno not in FULL:
                 raise
+
+
+def _opened(path: Path) -> os.stat_result:
+    """Return what a name leads to; it is opened for that, because an NFS client asks the server only then."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def new_segment_name(writer: str, number: int, now: float) -> str:

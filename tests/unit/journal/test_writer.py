@@ -192,7 +192,11 @@ async def test_a_fenced_writer_appends_again_elsewhere(
     assert next(r.reference for r in reader.scan(first.segment) if isinstance(r, ScannedRecord)) == first
 
 
-async def test_a_sealed_and_removed_segment_fences_too(writer: Writer, tmp_path: Path, envelope: MakeEnvelope) -> None:
+@pytest.mark.parametrize("is_on_network", [False, True])
+async def test_a_sealed_and_removed_segment_fences_too(
+    writer: Writer, tmp_path: Path, envelope: MakeEnvelope, monkeypatch: pytest.MonkeyPatch, is_on_network: bool
+) -> None:
+    monkeypatch.setattr("shared.journal.active.is_on_network", lambda path: is_on_network)
     first = await writer.append(envelope(), b"first")
     sealed = take_over(tmp_path, first.segment)
     assert sealed.state is FileState.SEALED and sealed.size >= first.length
