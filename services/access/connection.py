@@ -183,11 +183,6 @@ class Connection(asyncio.Protocol):
             self._transport.writelines(pieces)
 
     @property
-    def is_paused(self) -> bool:
-        """True while the client doesn't read what it was sent."""
-        return self._paused
-
-    @property
     def is_closing(self) -> bool:
         """True once nothing more can be said."""
         return self._closing

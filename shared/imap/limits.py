@@ -23,7 +23,6 @@ MAX_SORTED_RESULTS = 20_000  # the same of SORT
 MAX_FUZZY_WORDS = 20
 MAX_THREAD_DEPTH = 2_000  # answers to answers
 MAX_THREAD_PHANTOMS = 300_000  # messages that are referred to and not there, in one THREAD
-MAX_LIST_DEPTH = 50
 MAX_FETCH_ITEMS = 100
 MAX_EVENT_GROUPS = 100  # of NOTIFY
 MAX_EVENTS = 20  # in one of them

@@ -11,7 +11,6 @@ MAX_ENTRIES_ASKED = 100  # in one command
 PRIVATE = "/private"
 SHARED = "/shared"
 SPECIAL_USE_ENTRY = "/private/specialuse"  # RFC 6154 §4
-COMMENT_ENTRY = "/shared/comment"
 ADMIN_ENTRY = "/shared/admin"  # of the server: whom to write to
 
 # slash-separated, printable ASCII without * and %, no empty part (§3.2)

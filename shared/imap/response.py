@@ -61,11 +61,6 @@ def greeting(text: bytes, capabilities: Sequence[bytes]) -> bytes:
     return untagged_status(Condition.OK, text, code_capability(capabilities))
 
 
-def preauth(text: bytes, capabilities: Sequence[bytes]) -> bytes:
-    """Return the first line of a session that needs no login."""
-    return b"* PREAUTH " + _human(text, code_capability(capabilities)) + CRLF
-
-
 def bye(text: bytes, code: bytes | None = None) -> bytes:
     """Return the last response of a session."""
     return b"* BYE " + _human(text, code) + CRLF
@@ -296,22 +291,12 @@ def fetch(sequence: int, items: Iterable[bytes]) -> bytes:
     return b"* %d FETCH (%s)\r\n" % (sequence, b" ".join(items))
 
 
-def fetch_head(sequence: int, items: Sequence[bytes]) -> bytes:
-    """Return a FETCH response up to where a streamed literal follows; `FETCH_END` closes it."""
-    return b"* %d FETCH (%s" % (sequence, b" ".join(items))
-
-
 FETCH_END = b")\r\n"
 
 
 def item(label: bytes, value: bytes) -> bytes:
     """Return an item with a rendered value."""
     return label + b" " + value
-
-
-def literal_item(label: bytes, data: bytes | None) -> bytes:
-    """Return an item whose value is a literal, or NIL for None."""
-    return label + b" NIL" if data is None else b"%s {%d}\r\n%s" % (label, len(data), data)
 
 
 def literal_item_head(label: bytes, size: int) -> bytes:

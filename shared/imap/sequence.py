@@ -104,11 +104,6 @@ def render_ranges(ranges: Iterable[Range]) -> bytes:
     return b",".join(_render_range(low, high) for low, high in ranges)
 
 
-def render_numbers(numbers: Iterable[int]) -> bytes:
-    """Return the compact uid-set of numbers in any order (RFC 4315 §4)."""
-    return render_ranges(compact(numbers))
-
-
 def render_runs(numbers: Sequence[int]) -> bytes:
     """Return numbers in their own order, those that ascend one by one as ranges (RFC 5267 §3.2)."""
     runs: list[Range] = []

@@ -43,7 +43,6 @@ B = TypeVar("B", bytes, memoryview)
 
 MAGIC = b"PBJR"
 VERSION = 1
-NONCE_LENGTH = 16
 MAX_ENVELOPE = 32 * 1024 * 1024  # bytes: MAX_RECIPIENTS with long addresses and DSN fields
 MAX_INLINE = 32 * 1024 * 1024  # bytes; a body over LARGE_THRESHOLD belongs into a large file
 LARGE_THRESHOLD = 256 * 1024  # bytes of message from which on it is streamed to its own file

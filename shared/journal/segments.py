@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shared.durable import sync_folder
 from shared.journal.active import make_durable_folder
-from shared.journal.errors import JournalFull, RecordUnavailable
+from shared.journal.errors import RecordUnavailable
 from shared.journal.reference import (
     LARGE_FOLDER,
     LARGE_SUFFIX,
@@ -180,12 +180,6 @@ def free_bytes(root: Path) -> int:
     """Return the bytes that the volume has left for us."""
     status = os.statvfs(root)
     return status.f_bavail * status.f_frsize
-
-
-def check_reserve(root: Path, reserve: int) -> None:
-    """Raise JournalFull (452 4.3.1) if less than `reserve` bytes are left."""
-    if free_bytes(root) < reserve:
-        raise JournalFull("the mail volume is full")
 
 
 def _segments(root: Path) -> Iterator[Segment]:

@@ -13,7 +13,6 @@ MAX_RESPONSE_LINE = 512  # octets with CRLF, RFC 2449 §4
 AUTH = b"AUTH"
 IN_USE = b"IN-USE"
 LOGIN_DELAY = b"LOGIN-DELAY"
-SYS_PERM = b"SYS/PERM"
 SYS_TEMP = b"SYS/TEMP"
 
 _UNSAFE_TEXT = re.compile(rb"[^\x20-\x7e]")

@@ -65,7 +65,7 @@ def test_the_servers_side() -> None:
         r.untagged_status(r.Condition.OK, b"UIDs valid", r.code_uidvalidity(3857529045)),
         r.ok(b"a002", b"SELECT completed", r.READ_WRITE),
         r.fetch(12, [r.item(b"FLAGS", lists.render(flags.SEEN)), r.item(b"INTERNALDATE", render_date_time(moment))]),
-        r.fetch(12, [r.literal_item(b"BODY[HEADER]", header)]),
+        r.fetch(12, [r.literal_item_head(b"BODY[HEADER]", len(header)) + header]),
         r.fetch(12, [r.item(b"FLAGS", lists.render(flags.SEEN | flags.DELETED))]),
         r.bye(b"IMAP4rev1 server terminating connection"),
     ]

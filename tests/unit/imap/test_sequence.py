@@ -111,8 +111,8 @@ def test_set_operations(left: list[tuple[int, int]], right: list[tuple[int, int]
 
 
 def test_render() -> None:
-    assert sequence.render_numbers([7, 1, 2, 3, 5, 4, 7]) == b"1:5,7"
-    assert sequence.render_numbers([]) == b""
+    assert sequence.render_ranges(sequence.compact([7, 1, 2, 3, 5, 4, 7])) == b"1:5,7"
+    assert sequence.render_ranges(()) == b""
     assert SequenceSet.parse(b"*,5:*").render() == b"*,5:*"
     assert SequenceSet.parse(b"5:*").has_star
     assert not SequenceSet.parse(b"5:6").has_star

@@ -9,11 +9,9 @@ import pytest
 
 from shared.ids import encode, new_id
 from shared.journal.active import FILL
-from shared.journal.errors import JournalFull, RecordUnavailable
+from shared.journal.errors import RecordUnavailable
 from shared.journal.segments import (
     FileState,
-    check_reserve,
-    free_bytes,
     list_large,
     list_segments,
     remove_empty_days,
@@ -75,9 +73,3 @@ async def test_large_files_are_listed_and_removed(writer: Writer, tmp_path: Path
         unlink_large(tmp_path, name)
         unlink_large(tmp_path, name)
     assert list(list_large(tmp_path)) == []
-
-
-def test_the_reserve(tmp_path: Path) -> None:
-    check_reserve(tmp_path, 0)
-    with pytest.raises(JournalFull):
-        check_reserve(tmp_path, free_bytes(tmp_path) * 10)
