@@ -123,6 +123,8 @@ async def test_sections(post):
     assert fields == [b"Delivered-To: to@a.test\r\nSubject: parts\r\n\r\n", b"Subject: parts\r\n\r\n"]
     assert await content.sections(rows, (9,)) == [None, None]
     assert await content.read_many(rows) == [PREFIX + MULTIPART, MULTIPART]
+    assert await content.view_many(rows) == [PREFIX + MULTIPART, MULTIPART]
+    assert await content.view_many(rows[1:]) == [MULTIPART]
 
 
 async def test_large_messages(post):
@@ -153,6 +155,7 @@ async def test_a_moved_record_is_found_again_and_a_lost_one_is_temporary(post):
     wrong = altered(row, segment=elsewhere)
     assert await post.content.read(wrong) == whole
     assert await post.content.read_many([wrong, row]) == [whole, whole]
+    assert await post.content.view_many([wrong, row]) == [whole, whole]
     assert await post.content.sections([wrong], (1,)) == [b"first part"]
     with pytest.raises(MessageGone):
         await post.content.read(altered(row, segment=elsewhere, blob_id=999_999))

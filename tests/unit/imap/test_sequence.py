@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -108,6 +109,11 @@ def test_set_operations(left: list[tuple[int, int]], right: list[tuple[int, int]
     assert expand(sequence.intersect(a, b)) == expand(a) & expand(b)
     assert expand(sequence.subtract(a, b)) == expand(a) - expand(b)
     assert sequence.contains(a, number) == (number in expand(a))
+
+
+@pytest.mark.parametrize("numbers", [[], [7], [3, 4, 5], [1, 3, 4, 9], range(2, 40)])
+def test_what_is_in_order_is_what_is_compacted(numbers: Sequence[int]) -> None:
+    assert sequence.in_order(numbers) == sequence.compact(numbers)
 
 
 def test_render() -> None:

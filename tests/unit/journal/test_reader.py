@@ -68,6 +68,8 @@ async def test_many_at_once_in_the_order_asked_for(
     reader = Reader(tmp_path)
     assert reader.read_many(refs) == [reader.read(ref) for ref in refs]
     assert reader.read_many([]) == []
+    assert reader.view_many(refs) == reader.read_many(refs)
+    assert memoryview in map(type, reader.view_many(refs))
 
 
 async def test_many_records_with_their_envelopes(
@@ -85,9 +87,10 @@ async def test_one_bad_record_spoils_no_batch(writer: Writer, tmp_path: Path, en
     refs = [await writer.append(envelope(), b"%d" % n * 500) for n in range(5)]
     _damage(open_path(tmp_path, refs[2].segment), refs[2].body + 3)
     missing = Reference(f"2026-01-01/mta-{encode(3)}-1", 0, 100, 60, 30, 30)
-    found = Reader(tmp_path).read_many([*refs, missing])
-    assert [isinstance(x, RecordUnavailable) for x in found] == [False, False, True, False, False, True]
-    assert found[4] == b"4" * 500
+    reader = Reader(tmp_path)
+    for found in (reader.read_many([*refs, missing]), reader.view_many([*refs, missing])):
+        assert [isinstance(x, RecordUnavailable) for x in found] == [False, False, True, False, False, True]
+        assert found[4] == b"4" * 500
 
 
 async def test_messages_are_cut_out_of_a_stretch(
