@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias
 
 from shared.db import Database, Work, load
 from shared.journal.reader import Reader, Span
@@ -89,29 +89,17 @@ class Content:
 
     async def read_many(self, rows: Sequence[Row]) -> list[bytes | Failure]:
         """Return whole messages, verified, or why one can't be had; BATCH_BYTES is the caller's limit."""
-        found = await asyncio.to_thread(self._read_rows, rows)
-        for place, failure in _failed(found):
-            found[place] = await self._again(rows[place], failure, self._reader.read)
-        return found
+        return await self._whole(rows, self._reader.read_many)
 
     async def view_many(self, rows: Sequence[Row]) -> list[bytes | memoryview | Failure]:
         """Return whole messages like `read_many`, some as views of what was read: for who only sends them."""
-        found = await asyncio.to_thread(self._view_rows, rows)
+        return await self._whole(rows, self._reader.view_many)
+
+    async def _whole(self, rows: Sequence[Row], read: Callable[[Sequence[Reference]], Sequence[Any]]) -> list[Any]:
+        found = await asyncio.to_thread(lambda: _prefixed(rows, read(_references(rows))))
         for place, failure in _failed(found):
             found[place] = await self._again(rows[place], failure, self._reader.read)
         return found
-
-    def _view_rows(self, rows: Sequence[Row]) -> list[bytes | memoryview | Failure]:
-        found = self._reader.view_many(_references(rows))
-        if any(map(_prefix, rows)):
-            return [
-                result if isinstance(result, RecordUnavailable) or not row[PREFIX] else row[PREFIX] + result
-                for row, result in zip(rows, found, strict=True)
-            ]
-        return list(found)
-
-    def _read_rows(self, rows: Sequence[Row]) -> list[bytes | Failure]:
-        return _prefixed(rows, self._reader.read_many(_references(rows)))
 
     def read_now(self, rows: Sequence[Row], data: bytes, start: int) -> list[bytes | Failure]:
         """Like `read_many`, in a thread, of rows that lie in what `stretch` gave from `start` on.
@@ -194,13 +182,16 @@ def _references(rows: Sequence[Row]) -> list[Reference]:
     return list(map(_make_reference, map(_fields, rows)))
 
 
-def _prefixed(rows: Sequence[Row], found: Sequence[bytes | RecordUnavailable]) -> list[bytes | Failure]:
+def _prefixed(rows: Sequence[Row], found: Sequence[Any]) -> list[Any]:
     """Return what was read of rows with what their recipients have before it."""
-    if _are_bytes(found):
-        return list(map(bytes.__add__, map(_prefix, rows), found))
+    prefixes = list(map(_prefix, rows))
+    if not any(prefixes):
+        return list(found)
+    if not _failed(found):
+        return list(map(bytes.__add__, prefixes, found))
     return [
-        result if isinstance(result, RecordUnavailable) else row[PREFIX] + result
-        for row, result in zip(rows, found, strict=True)
+        result if isinstance(result, RecordUnavailable) else prefix + result
+        for prefix, result in zip(prefixes, found, strict=True)
     ]
 
 
@@ -209,11 +200,6 @@ def _failed(found: Sequence[object]) -> list[tuple[int, RecordUnavailable]]:
     if set(map(type, found)) <= {bytes, memoryview}:
         return []
     return [(place, result) for place, result in enumerate(found) if isinstance(result, RecordUnavailable)]
-
-
-def _are_bytes(found: Sequence[object]) -> TypeGuard[Sequence[bytes]]:
-    """Say whether nothing failed."""
-    return set(map(type, found)) <= {bytes}
 
 
 def reference_of(row: Row) -> Reference:
